@@ -1,0 +1,30 @@
+"""nsmagic: Linux containers, one notebook cell at a time.
+
+The words, each with one meaning:
+
+*isolation*     the wish: frozen data that says which namespaces, maps, mounts and limits
+*step*          one thing to do to the system; it describes itself, does itself, names itself
+*plan*          the list of steps that a wish compiles to
+*sandbox*       one running realisation of a plan
+*box*           a named sandbox that is kept alive
+*cell process*  what runs the cell
+*spawner*       the small helper program that makes processes
+*ledger*        what exists outside our processes and must be removed
+*kernel*        Jupyter's; the operating system is *Linux*
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__version__ = "0.1.0.dev0"
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Register the magics: `%load_ext nsmagic`."""
+    from nsmagic.notebook.magics import IsolationMagics
+
+    shell.register_magics(IsolationMagics)

@@ -1,0 +1,1 @@
+"""What acts on Linux and knows no policy."""

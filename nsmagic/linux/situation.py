@@ -1,0 +1,54 @@
+"""Reads what a plan must know of this process and machine."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+from nsmagic.linux import syscalls
+from nsmagic.wish.idmaps import Ids, Range
+from nsmagic.wish.isolation import Isolation
+from nsmagic.wish.plan import Situation
+
+
+def read_situation(wish: Isolation, cgroup: str | None = None) -> Situation:
+    """Return the situation of the calling process; files are read only if `wish` asks for ranges."""
+    capabilities = syscalls.effective_capabilities()
+    return Situation(
+        uids=_ids("uid", os.geteuid(), bool(wish.map_users)),
+        gids=_ids("gid", os.getegid(), bool(wish.map_groups)),
+        sys_admin=bool(capabilities >> syscalls.CAP_SYS_ADMIN & 1),
+        cgroup=cgroup,
+    )
+
+
+def _ids(kind: str, own: int, ranges: bool) -> Ids:
+    if not ranges:
+        return Ids(kind=kind, own=own)
+    granted = granted_ranges(Path(f"/etc/sub{kind}"), os.geteuid())
+    return Ids(kind=kind, own=own, granted=granted, known=known_ids(Path(f"/proc/self/{kind}_map")))
+
+
+def granted_ranges(file: Path, uid: int) -> tuple[Range, ...]:
+    """Return the ranges that subuid(5) or subgid(5) grants to the user, in file order."""
+    try:
+        lines = file.read_text().splitlines()
+    except FileNotFoundError:
+        return ()
+    try:
+        names = {pwd.getpwuid(uid).pw_name, str(uid)}
+    except KeyError:
+        names = {str(uid)}
+    fields = [line.split(":") for line in lines]
+    return tuple(
+        Range(start=int(entry[1]), count=int(entry[2]))
+        for entry in fields
+        if len(entry) == 3 and entry[0] in names
+    )
+
+
+def known_ids(file: Path) -> tuple[Range, ...]:
+    """Return the ids that exist in our own user namespace, from its uid_map or gid_map."""
+    fields = [line.split() for line in file.read_text().splitlines()]
+    return tuple(Range(start=int(start), count=int(count)) for start, _, count in fields)

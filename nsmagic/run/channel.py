@@ -1,0 +1,141 @@
+"""Frames between a child and us: lengths, a JSON object, raw buffers; never a pickle on its own.
+
+The child is the isolated side and may send anything: every length is checked before a byte is
+reserved, and what is not a frame is a ChannelError.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from nsmagic.wish.errors import ChannelError
+
+_HEAD: Final = struct.Struct("!II")
+_LENGTH: Final = struct.Struct("!Q")
+MAX_JSON: Final = 64 * 2**20
+MAX_BUFFERS: Final = 4096
+MAX_BYTES: Final = 8 * 2**30
+_MAX_FDS: Final = 16
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """One message: a JSON object whose `kind` says what it is, and the raw buffers beside it."""
+
+    kind: str
+    data: dict[str, Any]
+    buffers: list[bytearray] = field(default_factory=list)
+
+
+class Channel:
+    """Both ends of the conversation, over a stream socket (file descriptors may travel beside)."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.fds: list[int] = []
+        self.closed = False
+        self._parser = self._parse()
+        self._wanted = memoryview(next(self._parser))
+
+    def send(
+        self, kind: str, /, *, buffers: Sequence[Buffer] = (), fds: Sequence[int] = (), **data: Any
+    ) -> None:
+        """Send one frame whole; BrokenPipeError or ConnectionResetError if nobody listens."""
+        text = json.dumps({"kind": kind, **data}).encode()
+        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        head = _HEAD.pack(len(text), len(views)) + b"".join(_LENGTH.pack(len(v)) for v in views)
+        message = head + text
+        if fds:
+            sent = socket.send_fds(self.sock, [message], list(fds))
+            message = message[sent:]
+        self.sock.sendall(message)
+        for view in views:
+            self.sock.sendall(view)
+
+    def receive(self) -> Frame | None:
+        """Wait for the next frame; None at the end of the stream."""
+        while not self.closed:
+            frame = self._step(0)
+            if frame is not None:
+                return frame
+        return None
+
+    def waiting(self) -> Generator[Frame]:
+        """Yield the frames that are complete now, without waiting; sets `closed` at the end."""
+        while not self.closed:
+            try:
+                frame = self._step(socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            if frame is not None:
+                yield frame
+
+    def close(self) -> None:
+        """Close the socket and every descriptor that arrived and nobody took."""
+        self.closed = True
+        self.sock.close()
+        while self.fds:
+            socket.close(self.fds.pop())
+
+    def _step(self, flags: int) -> Frame | None:
+        """Read once into the part that is being filled; return a frame when that completed one."""
+        try:
+            count, ancillary, _, _ = self.sock.recvmsg_into(
+                [self._wanted], socket.CMSG_SPACE(_MAX_FDS * 4), flags | socket.MSG_CMSG_CLOEXEC
+            )
+        except ConnectionResetError:
+            count, ancillary = 0, []
+        for level, kind, payload in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                whole = len(payload) - len(payload) % 4
+                self.fds += struct.unpack(f"{whole // 4}i", payload[:whole])
+        if count == 0:
+            self.closed = True
+            return None
+        self._wanted = self._wanted[count:]
+        frame = None
+        while not self._wanted:
+            step = next(self._parser)
+            if isinstance(step, Frame):
+                frame, step = step, next(self._parser)
+                assert not isinstance(step, Frame)
+            self._wanted = memoryview(step)
+        return frame
+
+    def _parse(self) -> Generator[Any]:
+        """Yield the bytearray to fill next, or a Frame when one is complete."""
+        while True:
+            yield (head := bytearray(_HEAD.size))
+            json_length, count = _HEAD.unpack(head)
+            if not 0 < json_length <= MAX_JSON or count > MAX_BUFFERS:
+                raise ChannelError(f"frame of {json_length} bytes with {count} buffers refused")
+            if count:
+                yield (table := bytearray(count * _LENGTH.size))
+            lengths = [n for (n,) in _LENGTH.iter_unpack(table)] if count else []
+            if sum(lengths) > MAX_BYTES:
+                raise ChannelError(f"frame with {sum(lengths)} bytes of buffers refused")
+            yield (text := bytearray(json_length))
+            buffers = []
+            for length in lengths:
+                buffers.append(bytearray(length))
+                if length:
+                    yield buffers[-1]
+            yield _frame(text, buffers)
+
+
+def _frame(text: bytearray, buffers: list[bytearray]) -> Frame:
+    try:
+        data = json.loads(text)
+        kind = data.pop("kind")
+    except (ValueError, RecursionError, KeyError, AttributeError, TypeError) as error:
+        raise ChannelError(f"frame is not a JSON object with a kind: {error}") from None
+    if not isinstance(kind, str):
+        raise ChannelError("frame kind is not a string")
+    return Frame(kind=kind, data=data, buffers=buffers)

@@ -1,0 +1,101 @@
+"""The forked Python child: from fork(2) in the notebook's kernel to the first line of the cell."""
+
+from __future__ import annotations
+
+import os
+import posix
+import signal
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from nsmagic.linux import syscalls
+from nsmagic.run.channel import Channel
+from nsmagic.run.perform import perform_all
+from nsmagic.wish.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stdio:
+    """The three descriptors that become 0, 1 and 2 of the child."""
+
+    stdin: int
+    stdout: int
+    stderr: int
+
+
+Main = Callable[[Channel], NoReturn]
+
+
+def fork_python(plan: Plan, stdio: Stdio, child_end: socket.socket, main: Main) -> int:
+    """Fork; the child does the plan's steps, says "ready" and calls `main`.  Returns its PID.
+
+    posix.fork, because a debugger (pydevd) replaces os.fork by one that makes the child connect to
+    it, which hangs.  The caller has flushed its streams and holds no lock that the child needs.
+    """
+    parent = os.getpid()
+    pid = posix.fork()
+    if pid:
+        return pid
+    try:
+        _become(plan, stdio, child_end, main, parent)
+    finally:  # whatever happens, this copy of the kernel must never return to the caller's loop
+        os._exit(255)
+
+
+def _become(
+    plan: Plan, stdio: Stdio, child_end: socket.socket, main: Main, parent: int
+) -> NoReturn:
+    interrupts = _defer_interrupts()
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    for target, source in enumerate((stdio.stdin, stdio.stdout, stdio.stderr)):
+        os.dup2(source, target)
+    plug_descriptors({0, 1, 2, child_end.fileno()})
+    _die_with(parent)
+    channel = Channel(child_end)
+    spent = perform_all(plan.steps, channel, _after_fork)
+    channel.send("ready", spent=spent)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if interrupts:
+        signal.raise_signal(signal.SIGINT)
+    main(channel)
+
+
+def _defer_interrupts() -> list[int]:
+    """Count SIGINT instead of raising, until the cell can show a traceback of its own."""
+    seen: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return seen
+
+
+def _die_with(parent: int) -> None:
+    """End with the thread that forked us; the spawner sees to the rest if the kernel is killed."""
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(255)
+
+
+def _after_fork() -> None:
+    # Neither is inherited: the session's leader is the process left behind.
+    os.setsid()
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def plug_descriptors(keep: Iterable[int]) -> None:
+    """Make every descriptor but `keep` an O_PATH one, on which reading and writing give EBADF.
+
+    Closing would free the numbers: an object of the notebook that still holds one could then close
+    or write a file that the cell opened since.
+    """
+    plug = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    kept = {*keep, plug}
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in kept:
+            try:
+                os.dup2(plug, int(name), inheritable=False)
+            except OSError:
+                continue  # the descriptor of the listing itself
+    os.close(plug)

@@ -1,0 +1,226 @@
+"""Doing steps: the one place where a plan touches Linux.
+
+`Inside` steps run in the child itself.  `outside` steps are asked of the parent, which answers
+through `perform_outside`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from functools import singledispatch
+from pathlib import Path
+
+from nsmagic.linux import syscalls
+from nsmagic.run.channel import Channel
+from nsmagic.run.keeper import KEEPER_SIGNALS, keep
+from nsmagic.wish import steps
+from nsmagic.wish.namespaces import clone_flags
+from nsmagic.wish.steps import Step
+
+
+def perform_all(plan: Sequence[Step], channel: Channel, forked: Callable[[], None]) -> list[float]:
+    """Do every step but the last (the body) in this process; return milliseconds for each.
+
+    A step that Linux refuses is reported on `channel` and ends the process.  `forked` is called in
+    the process that goes on after a Fork.
+    """
+    spent = []
+    for index, step in enumerate(plan[:-1]):
+        start = time.time()  # the wall clock, because a time namespace moves all others
+        try:
+            if step.outside:
+                _ask_outside(index, channel)
+            elif isinstance(step, steps.Fork):
+                _fork(step, channel)
+                forked()
+            else:
+                perform(step)
+        except OSError as error:
+            refuse(index, error, channel)
+        spent.append((time.time() - start) * 1e3)
+    return spent
+
+
+def refuse(index: int, error: OSError, channel: Channel) -> None:
+    """Tell the parent which step Linux refused, and end this process."""
+    path = None if error.filename is None else os.fsdecode(error.filename)
+    channel.send("failed", index=index, errno=error.errno, text=error.strerror, path=path)
+    os._exit(1)
+
+
+@singledispatch
+def perform(step: Step) -> None:
+    """Do one step in the calling process; OSError says what Linux refused, and on which path."""
+    raise TypeError(f"no way to do {type(step).__name__} here")
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+    finally:
+        os.close(fd)
+
+
+@perform.register
+def _(step: steps.SetOwner) -> None:
+    os.setgroups([])
+    os.setgid(step.gid)
+    os.setuid(step.uid)
+
+
+@perform.register
+def _(step: steps.Unshare) -> None:
+    syscalls.unshare(clone_flags(frozenset(step.types)))
+
+
+@perform.register
+def _(step: steps.SetGroups) -> None:
+    _write("/proc/self/setgroups", step.policy)
+
+
+@perform.register
+def _(step: steps.MapIds) -> None:
+    _write(f"/proc/self/{step.kind}_map", step.text)
+
+
+@perform.register
+def _(step: steps.SetClock) -> None:
+    _write("/proc/self/timens_offsets", f"{step.clock} {step.seconds} 0")
+
+
+@perform.register
+def _(step: steps.EnterCgroup) -> None:
+    _write(f"{step.cgroup}/cgroup.procs", "0")
+
+
+@perform.register
+def _(step: steps.Propagate) -> None:
+    kind = {"private": syscalls.MS_PRIVATE, "slave": syscalls.MS_SLAVE, "shared": syscalls.MS_SHARED}
+    syscalls.mount("none", "/", None, syscalls.MS_REC | kind[step.kind])
+
+
+_PSEUDO = syscalls.MS_NOSUID | syscalls.MS_NOEXEC | syscalls.MS_NODEV
+
+
+@perform.register
+def _(step: steps.MountProc) -> None:
+    if step.make_private:
+        try:
+            syscalls.mount("none", step.target, None, syscalls.MS_PRIVATE | syscalls.MS_REC)
+        except OSError as error:
+            if error.errno != 22:  # EINVAL: not a mount point yet, as unshare(1) lets pass
+                raise
+    syscalls.mount("proc", step.target, "proc", _PSEUDO)
+
+
+@perform.register
+def _(step: steps.MountBinfmt) -> None:
+    syscalls.mount("binfmt_misc", step.target, "binfmt_misc", _PSEUDO)
+
+
+@perform.register
+def _(step: steps.LoadInterpreter) -> None:
+    _write(f"{step.target}/register", step.line)
+
+
+@perform.register
+def _(step: steps.Chroot) -> None:
+    os.chroot(step.root)
+    os.chdir("/")
+
+
+@perform.register
+def _(step: steps.Chdir) -> None:
+    os.chdir(step.wd)
+
+
+@perform.register
+def _(step: steps.SetGid) -> None:
+    os.setgroups([])
+    os.setgid(step.gid)
+
+
+@perform.register
+def _(step: steps.SetUid) -> None:
+    os.setuid(step.uid)
+
+
+@perform.register
+def _(step: steps.KeepCaps) -> None:
+    syscalls.keep_capabilities()
+
+
+@perform.register
+def _(step: steps.ClearEnvironment) -> None:
+    kept = {name: os.environ[name] for name in step.keep if name in os.environ}
+    os.environ.clear()
+    os.environ.update(kept)
+
+
+def _fork(step: steps.Fork, channel: Channel) -> None:
+    """Return in the process that goes on; the one before sleeps, waits or is gone."""
+    cgroup = None if step.cgroup is None else os.open(step.cgroup, os.O_PATH | os.O_CLOEXEC)
+    if step.share_memory and (address := syscalls.thread_id_address()) is not None:
+        channel.send("forked", pid=syscalls.take_over(address, cgroup))
+    else:
+        _fork_plainly(step.keep, cgroup, channel)
+    if cgroup is not None:
+        os.close(cgroup)
+
+
+def _fork_plainly(keep_tree: bool, cgroup: int | None, channel: Channel) -> None:
+    if keep_tree:
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+        signal.pthread_sigmask(signal.SIG_BLOCK, KEEPER_SIGNALS)
+    told = os.eventfd(0, os.EFD_CLOEXEC)
+    pid = syscalls.continue_as_child(cgroup, sibling=not keep_tree)
+    if pid:
+        channel.send("forked", pid=pid, kept=keep_tree)
+        os.eventfd_write(told, 1)
+        keep(pid, channel) if keep_tree else os._exit(0)
+    os.eventfd_read(told)  # "forked" must come before anything that we say
+    os.close(told)
+    if keep_tree:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, KEEPER_SIGNALS)
+
+
+def _ask_outside(index: int, channel: Channel) -> None:
+    channel.send("outside", index=index)
+    answer = channel.receive()
+    if answer is None:
+        os._exit(1)
+    if answer.data["errno"]:
+        raise OSError(answer.data["errno"], answer.data["text"], answer.data["path"])
+
+
+@singledispatch
+def perform_outside(step: Step, pid: int) -> None:
+    """Do one `outside` step in the parent, on behalf of the child `pid`."""
+    raise TypeError(f"no way to do {type(step).__name__} from outside")
+
+
+@perform_outside.register
+def _(step: steps.MapIdsOutside, pid: int) -> None:
+    _write(f"/proc/{pid}/{step.kind}_map", step.text)
+
+
+@perform_outside.register
+def _(step: steps.MapIdsByHelper, pid: int) -> None:
+    argv = step.argv(pid)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise OSError(1, done.stderr.strip().removeprefix(f"{argv[0]}: "), argv[0])
+
+
+@perform_outside.register
+def _(step: steps.Persist, pid: int) -> None:
+    source = f"/proc/{pid}/ns/{step.link}"
+    Path(step.file).touch(mode=0o444)
+    syscalls.mount(source, step.file, None, syscalls.MS_BIND)

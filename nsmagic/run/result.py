@@ -1,0 +1,49 @@
+"""What became of a cell."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from dataclasses import dataclass, field
+
+
+@dataclass(kw_only=True)
+class Result:
+    """How the cell's main process ended; `status` is its wait status, waitpid(2).
+
+    `stopped` says why we ended it: `interrupted`, `timeout` or empty.  `spent` holds milliseconds
+    per step of the plan, `seconds` the wall time, `max_rss` the peak resident memory in bytes of
+    the largest process (0 where unknown), `left` how many processes outlived the main one.
+    """
+
+    status: int = 0
+    stopped: str = ""
+    seconds: float = 0.0
+    user_seconds: float = 0.0
+    system_seconds: float = 0.0
+    max_rss: int = 0
+    left: int = 0
+    spent: list[float] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit status, or None when a signal ended it."""
+        return os.WEXITSTATUS(self.status) if os.WIFEXITED(self.status) else None
+
+    @property
+    def signal(self) -> signal.Signals | None:
+        """The signal that ended it, or None."""
+        return signal.Signals(os.WTERMSIG(self.status)) if os.WIFSIGNALED(self.status) else None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended by itself with status 0."""
+        return self.status == 0 and not self.stopped
+
+    def take(self, status: int, usage: resource.struct_rusage | None) -> None:
+        """Take what wait4(2) told."""
+        self.status = status
+        if usage is not None:
+            self.user_seconds, self.system_seconds = usage.ru_utime, usage.ru_stime
+            self.max_rss = usage.ru_maxrss * 1024

@@ -1,0 +1,52 @@
+"""Everything that nsmagic raises on purpose.
+
+NsmagicError                 one clean message for a person; the notebook shows no traceback of ours
+ ├─ WishError                what was typed makes no sense; nothing was touched
+ ├─ StepError                Linux refused one step of the plan; carries step, errno and path
+ ├─ CellFailed               the cell ran and ended badly (exit status, signal, timeout, limit)
+ └─ ChannelError             the child said something that cannot be understood
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nsmagic.wish.steps import Step
+
+
+class NsmagicError(Exception):
+    """Base of all: `str()` is the message, `hint` what to do or type next (may be empty)."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class WishError(NsmagicError):
+    """The line typed cannot be understood or contradicts itself."""
+
+
+class StepError(NsmagicError):
+    """Linux refused one step: `step` says which, `number` is its errno, `path` on what (or None)."""
+
+    def __init__(self, step: Step, number: int, text: str, path: str | None, hint: str) -> None:
+        where = "" if path is None else f" on {path}"
+        name = errno.errorcode.get(number, str(number))
+        super().__init__(f"{step.syscall()}{where}: {text} ({name})", hint=hint)
+        self.step = step
+        self.number = number
+        self.path = path
+
+
+class CellFailed(NsmagicError):
+    """The body ended badly: `result` is the `nsmagic.run.result.Result`."""
+
+    def __init__(self, message: str, result: object, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.result = result
+
+
+class ChannelError(NsmagicError):
+    """A frame on the channel between child and parent is malformed."""

@@ -1,0 +1,90 @@
+"""What a person wished for, as frozen data: what magics, API and command line share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+from nsmagic.wish.errors import WishError
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdMap:
+    """A line of uid_map, user_namespaces(7): `count` ids from `inner` on are `outer` and on."""
+
+    inner: int
+    outer: int
+    count: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.inner} {self.outer} {self.count}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubIds:
+    """Ids to take from /etc/subuid or /etc/subgid: `auto`, `subids` or `all`, as in unshare(1)."""
+
+    which: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Isolation:
+    """The options of unshare(1) (util-linux 2.41), each under its own long name.
+
+    `namespaces` holds /proc names (`mnt`, not `mount`); `persist` pairs such a name with the file
+    that keeps the namespace alive, sorted.  `map_user` and `map_group`, where given, go before what
+    `map_root_user` and `map_current_user` (never both) say of the same id.  Numbers are resolved
+    ids and whole seconds.  `None`, empty and false mean "not asked for".
+    """
+
+    namespaces: frozenset[str] = frozenset()
+    persist: tuple[tuple[str, str], ...] = ()
+    fork: bool = False
+    kill_child: str | None = None
+    forward_signals: bool = False
+    mount_proc: str | None = None
+    mount_binfmt: str | None = None
+    load_interp: str | None = None
+    propagation: str | None = None
+    root: str | None = None
+    wd: str | None = None
+    map_user: int | None = None
+    map_group: int | None = None
+    map_root_user: bool = False
+    map_current_user: bool = False
+    map_users: tuple[IdMap | SubIds, ...] = ()
+    map_groups: tuple[IdMap | SubIds, ...] = ()
+    owner: tuple[int, int] | None = None
+    setgroups: str | None = None
+    setuid: int | None = None
+    setgid: int | None = None
+    keep_caps: bool = False
+    monotonic: int | None = None
+    boottime: int | None = None
+    clear_env: bool = False
+    keep_env: tuple[str, ...] = ()
+
+    def united_with(self, other: Self) -> Self:
+        """Return both wishes as one (stacked magics); raise WishError where they contradict."""
+        merged: dict[str, object] = {}
+        for field in fields(self):
+            mine, theirs, default = (
+                getattr(self, field.name), getattr(other, field.name), field.default,
+            )  # fmt: skip
+            merged[field.name] = _unite(field.name, mine, theirs, default)
+        return type(self)(**merged)  # type: ignore[arg-type]
+
+
+def _unite(name: str, mine: object, theirs: object, default: object) -> object:
+    if mine == theirs or theirs == default:
+        return mine
+    if mine == default:
+        return theirs
+    if isinstance(mine, frozenset) and isinstance(theirs, frozenset):
+        return mine | theirs
+    if name == "persist" and isinstance(mine, tuple) and isinstance(theirs, tuple):
+        clash = {key for key, _ in mine} & {key for key, _ in theirs}
+        if not clash:
+            return tuple(sorted(mine + theirs))
+    option = "--" + name.replace("_", "-")
+    raise WishError(f"{option} is given twice with different values: {mine} and {theirs}")

@@ -1,0 +1,128 @@
+"""The options that every isolated-cell magic adds to its program's; `parse` reads both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nsmagic.wish import values
+from nsmagic.wish.errors import WishError
+from nsmagic.wish.getopt import Argument, Given, Option, Table, scan
+from nsmagic.wish.values import Kind, Names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ours:
+    """How a cell is to be run, apart from its isolation.  `timeout` is in seconds.
+
+    `returns` names the variables that come back, `out`, `err` and `proc` those that are assigned;
+    `help` and `version` are set where the line asks the program for them.
+    """
+
+    name: str | None = None
+    replace: bool = False
+    bg: bool = False
+    timeout: float | None = None
+    init: bool = False
+    returns: tuple[str, ...] = ()
+    out: str | None = None
+    err: str | None = None
+    proc: str | None = None
+    raise_error: bool = True
+    tty: bool = False
+    explain: bool = False
+    dry_run: bool = False
+    fresh: bool = False
+    strict: bool = False
+    help: bool = False
+    version: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parsed:
+    """A line that was understood: fields of the program's wish, our own, and the program to run."""
+
+    values: Mapping[str, Any]
+    ours: Ours
+    program: tuple[str, ...]
+
+
+_GROUP = "Of nsmagic"
+
+
+def _flag(name: str, text: str, *, field: str = "", bare: object = True) -> Option:
+    return Option(name=name, help=text, group=_GROUP, field=field or name, bare=bare)
+
+
+def _value(name: str, kind: Kind, text: str, *, field: str = "", repeats: bool = False) -> Option:
+    return Option(
+        name=name, help=text, group=_GROUP, field=field or name, kind=kind,
+        argument=Argument.REQUIRED, repeats=repeats,
+    )  # fmt: skip
+
+
+OURS: tuple[Option, ...] = (
+    _value("name", values.BOX, "keep the sandbox as a box called <name>"),
+    _flag("replace", "remove a box of that name first"),
+    _flag("bg", "run in the background and return a job"),
+    _value("timeout", values.DURATION, "stop the cell after <seconds>"),
+    _flag("init", "run our init as PID 1 and the cell as PID 2"),
+    _value("return", values.VARIABLES, "bring these variables back to the notebook",
+           field="returns", repeats=True),
+    _value("out", values.VARIABLE, "store standard output in <variable>"),
+    _value("err", values.VARIABLE, "store standard error in <variable>"),
+    _value("proc", values.VARIABLE, "store the job or process in <variable>"),
+    _flag("no-raise-error", "let the cell pass when its program fails",
+          field="raise_error", bare=False),
+    _flag("tty", "give the program a terminal"),
+    _flag("explain", "print each step as command and system call, then run"),
+    _flag("dry-run", "print each step and run nothing", field="dry_run"),
+    _flag("fresh", "use a clean interpreter, without the notebook's variables"),
+    _flag("strict", "imply nothing that the program itself does not"),
+)  # fmt: skip
+
+
+def asks(name: str, short: str, text: str) -> Option:
+    """Return the row of an option such as --help, which ends the reading of the line."""
+    return Option(name=name, short=short, help=text, group="Help", field=name, ends=True)
+
+
+def parse(table: Table, words: Sequence[str], names: Names) -> Parsed:
+    """Read `words` by `table`; raises WishError with one line that says what was expected."""
+    found = scan(table, words)
+    fields: dict[str, Any] = {}
+    ours: dict[str, Any] = {}
+    for given in found.given:
+        mine = given.option.ends or given.option in table.extra
+        _apply(given, _read(table, given, names), ours if mine else fields)
+    if found.problem is not None:
+        raise found.problem
+    return Parsed(values=fields, ours=Ours(**ours), program=found.rest)
+
+
+def _apply(given: Given, value: object, fields: dict[str, Any]) -> None:
+    option = given.option
+    if option.effect is not None:
+        fields.update(option.effect(fields, value))
+    elif option.repeats:
+        added = value if isinstance(value, tuple) else (value,)
+        fields[option.field] = fields.get(option.field, ()) + added
+    else:
+        fields[option.field] = option.bare if value is None else value
+
+
+def _read(table: Table, given: Given, names: Names) -> object:
+    """Return the value that was written, None where none was."""
+    kind = given.option.kind
+    if kind is None or given.text is None:
+        return None
+    if "\0" in given.text:
+        raise WishError(f"{table.program} {given.spelling}: a NUL byte cannot be in a value")
+    try:
+        return kind.read(given.text, names)
+    except ValueError as problem:
+        raise WishError(
+            f"{table.program} {given.spelling}: {given.text!r} {problem}; "
+            f"for example --{given.option.name}={kind.example}"
+        ) from None

@@ -1,0 +1,207 @@
+"""Wish -> plan: pure code that turns an Isolation into the list of steps, in the order Linux demands.
+
+The order is the one of unshare(1): owner, unshare, maps, clocks, fork, files that keep namespaces,
+propagation, root, working directory, mounts, ids, capabilities, environment, body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from nsmagic.wish import steps
+from nsmagic.wish.errors import WishError
+from nsmagic.wish.idmaps import Ids, id_lines
+from nsmagic.wish.isolation import IdMap, Isolation, SubIds
+from nsmagic.wish.namespaces import NAMESPACES
+from nsmagic.wish.steps import Step
+
+BINFMT_MISC = "/proc/sys/fs/binfmt_misc"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """What the plan must know of this machine and process, read by `nsmagic.linux.situation`.
+
+    `sys_admin`: CAP_SYS_ADMIN is effective.  `cgroup`: directory of the private cgroup that the
+    cell is born in, or None where none can be made.
+    """
+
+    uids: Ids
+    gids: Ids
+    sys_admin: bool
+    cgroup: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The steps, and in `notes` what was added to the wish, one sentence each."""
+
+    isolation: Isolation
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
+
+
+def make_plan(
+    wish: Isolation, situation: Situation, body: Step, *, strict: bool = False
+) -> Plan:
+    """Return the plan for `wish`; `strict` switches off what nsmagic implies.
+
+    Raises WishError where the wish contradicts itself.
+    """
+    _check(wish)
+    isolation, notes = wish, []
+    if not strict:
+        isolation, notes = _imply(wish, situation)
+    listed = (
+        *_before_fork(isolation, situation),
+        *_fork(isolation, situation),
+        *_persist(isolation),
+        *_after_fork(isolation),
+        body,
+    )
+    return Plan(isolation=isolation, steps=listed, notes=tuple(notes))
+
+
+def _check(wish: Isolation) -> None:
+    if "time" not in wish.namespaces and (wish.monotonic, wish.boottime) != (None, None):
+        raise WishError(
+            "--monotonic and --boottime need a new time namespace", hint="Add --time (-T)."
+        )
+    maps_group = wish.map_root_user or wish.map_current_user or wish.map_group is not None
+    if wish.setgroups == "allow" and maps_group and not wish.map_groups and wish.owner is None:
+        raise WishError(
+            "--setgroups=allow and a map of one's own group exclude each other",
+            hint="Linux lets an ordinary user map a group only after denying setgroups(2), "
+            "see user_namespaces(7).",
+        )
+
+
+def _imply(wish: Isolation, situation: Situation) -> tuple[Isolation, list[str]]:
+    notes = []
+    if wish.namespaces & {"pid", "time"}:
+        wish = replace(wish, fork=True)
+    if not situation.sys_admin and _needs_privilege(wish) and "user" not in wish.namespaces:
+        wish = replace(wish, namespaces=wish.namespaces | {"user"}, map_root_user=True)
+        notes.append("added --user --map-root-user: this needs CAP_SYS_ADMIN, which you lack here")
+    if "pid" in wish.namespaces and wish.mount_proc is None:
+        notes.append("/proc still shows the outside: add --mount-proc")
+    return wish, notes
+
+
+def _needs_privilege(wish: Isolation) -> bool:
+    return bool(wish.namespaces - {"user"}) or wish.root is not None
+
+
+def _before_fork(wish: Isolation, situation: Situation) -> Iterator[Step]:
+    if wish.owner is not None:
+        yield steps.SetOwner(uid=wish.owner[0], gid=wish.owner[1])
+    if wish.namespaces:
+        types = tuple(row.name for row in NAMESPACES if row.name in wish.namespaces)
+        yield steps.Unshare(types=types, fork=wish.fork)
+    if "user" in wish.namespaces:
+        yield from _id_maps(wish, situation)
+    if wish.boottime is not None:
+        yield steps.SetClock(clock="boottime", seconds=wish.boottime)
+    if wish.monotonic is not None:
+        yield steps.SetClock(clock="monotonic", seconds=wish.monotonic)
+
+
+def _id_maps(wish: Isolation, situation: Situation) -> Iterator[Step]:
+    user = _inner_id(wish.map_user, wish, situation.uids)
+    group = _inner_id(wish.map_group, wish, situation.gids)
+    yield from _id_map(user, wish.map_users, situation.uids, wish, situation)
+    deny = group is not None and not _needs_parent(wish.map_groups, wish)
+    if deny:  # an ordinary user may write gid_map only after this, user_namespaces(7)
+        yield steps.SetGroups(policy="deny")
+    yield from _id_map(group, wish.map_groups, situation.gids, wish, situation)
+    if wish.setgroups is not None and not deny:
+        yield steps.SetGroups(policy=wish.setgroups)
+
+
+def _inner_id(named: int | None, wish: Isolation, ids: Ids) -> int | None:
+    if named is not None:
+        return named
+    if wish.map_root_user:
+        return 0
+    return ids.own if wish.map_current_user else None
+
+
+def _id_map(
+    inner: int | None, ranges: tuple[IdMap | SubIds, ...], ids: Ids,
+    wish: Isolation, situation: Situation,
+) -> Iterator[Step]:  # fmt: skip
+    lines = id_lines(ranges, ids, inner)
+    if not lines:
+        return
+    if not _needs_parent(ranges, wish):
+        yield steps.MapIds(kind=ids.kind, maps=lines)
+    elif situation.uids.own == 0 and situation.sys_admin:
+        yield steps.MapIdsOutside(kind=ids.kind, maps=lines)
+    else:
+        yield steps.MapIdsByHelper(kind=ids.kind, maps=lines)
+
+
+def _needs_parent(ranges: tuple[IdMap | SubIds, ...], wish: Isolation) -> bool:
+    """Whether the map is more than one's own id, which only the parent namespace may write."""
+    return bool(ranges) or wish.owner is not None
+
+
+def _fork(wish: Isolation, situation: Situation) -> Iterator[Step]:
+    cgroup = situation.cgroup
+    share_memory = "time" not in wish.namespaces
+    if wish.namespaces & {"pid", "time"} and not wish.fork:
+        if cgroup is not None:  # the cell itself must not fork, or its child would be PID 1
+            yield steps.EnterCgroup(cgroup=cgroup)
+    elif cgroup is not None:
+        yield steps.Fork(cgroup=cgroup, share_memory=share_memory)
+    elif "pid" in wish.namespaces:
+        yield steps.Fork(share_memory=share_memory)
+    else:
+        yield steps.Fork(keep=True, share_memory=False)
+
+
+def _persist(wish: Isolation) -> Iterator[Step]:
+    for row in NAMESPACES:
+        for name, file in wish.persist:
+            if name == row.name:
+                link = row.name if wish.fork else row.for_children or row.name
+                yield steps.Persist(link=link, file=file)
+
+
+def _after_fork(wish: Isolation) -> Iterator[Step]:
+    propagation = wish.propagation or "private"
+    if "mnt" in wish.namespaces and propagation != "unchanged":
+        yield steps.Propagate(kind=propagation)
+    fixed_for_root = wish.root is not None and _is_fixed(wish.load_interp)
+    if fixed_for_root and wish.load_interp is not None:
+        yield steps.MountBinfmt(target=BINFMT_MISC)
+        yield steps.LoadInterpreter(target=BINFMT_MISC, line=wish.load_interp)
+    if wish.root is not None:
+        yield steps.Chroot(root=wish.root)
+    if wish.wd is not None:
+        yield steps.Chdir(wd=wish.wd)
+    if wish.mount_proc is not None:
+        private_already = wish.root is not None or propagation == "private"
+        yield steps.MountProc(target=wish.mount_proc, make_private=not private_already)
+    if wish.mount_binfmt is not None:
+        yield steps.MountBinfmt(target=wish.mount_binfmt)
+        if wish.load_interp is not None and not fixed_for_root:
+            yield steps.LoadInterpreter(target=wish.mount_binfmt, line=wish.load_interp)
+    yield from _credentials(wish)
+
+
+def _credentials(wish: Isolation) -> Iterator[Step]:
+    if wish.setgid is not None:
+        yield steps.SetGid(gid=wish.setgid)
+    if wish.setuid is not None:
+        yield steps.SetUid(uid=wish.setuid)
+    if wish.keep_caps and "user" in wish.namespaces:
+        yield steps.KeepCaps()
+    if wish.clear_env:
+        yield steps.ClearEnvironment(keep=wish.keep_env)
+
+
+def _is_fixed(load_interp: str | None) -> bool:
+    """Whether the binfmt line has flag F: the interpreter is opened now, so in the old root."""
+    return load_interp is not None and "F" in load_interp.rpartition(":")[2]

@@ -1,0 +1,231 @@
+"""The kinds of value that options take: how each is read, shown again, completed and exemplified.
+
+A reader gets the text and the names of users and groups, and raises ValueError with the reason, a
+phrase that goes on where the text stops: "'x' " + "is not a number".
+"""
+
+from __future__ import annotations
+
+import difflib
+import keyword
+import re
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from nsmagic.wish.isolation import IdMap, SubIds
+
+LARGEST_ID = 2**32 - 2  # 2**32 - 1 is (uid_t) -1, "leave it as it is" in setresuid(2)
+
+
+class Names(Protocol):
+    """Who is called what: the two look-ups that turn names into ids; None for an unknown name."""
+
+    def uid(self, name: str) -> int | None:
+        """Return the user id of a login name."""
+
+    def gid(self, name: str) -> int | None:
+        """Return the group id of a group name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What a value may be.  `choices` are offered by completion; `show` undoes `read`."""
+
+    metavar: str
+    example: str
+    read: Callable[[str, Names], object]
+    show: Callable[[Any], str] = str
+    choices: tuple[str, ...] = ()
+
+
+def nearest(word: str, candidates: Sequence[str]) -> str | None:
+    """Return the candidate that `word` was most probably meant to be, or None if none is near."""
+    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
+    return close[0] if close else None
+
+
+def _text(text: str, _: Names) -> str:
+    if not text:
+        raise ValueError("is empty")
+    return text
+
+
+def _one_of(*choices: str) -> Callable[[str, Names], str]:
+    def read(text: str, _: Names) -> str:
+        if text not in choices:
+            raise ValueError(f"is not one of {', '.join(choices)}")
+        return text
+
+    return read
+
+
+def _number(text: str) -> int:
+    # strtoul(3) takes spaces before and a sign; int() would also take 1_000 and Arabic digits.
+    if re.fullmatch(r"[ \t\n\v\f\r]*[+-]?[0-9]{1,400}", text) is None:
+        raise ValueError("is not a whole number")
+    return int(text)
+
+
+def _id(text: str, _: Names) -> int:
+    number = _number(text)
+    if not 0 <= number <= LARGEST_ID:
+        raise ValueError(f"is not an id from 0 to {LARGEST_ID}")
+    return number
+
+
+def _user(text: str, names: Names) -> int:
+    return _id_or_name(text, names, names.uid, "user")
+
+
+def _group(text: str, names: Names) -> int:
+    return _id_or_name(text, names, names.gid, "group")
+
+
+def _id_or_name(text: str, names: Names, look_up: Callable[[str], int | None], what: str) -> int:
+    if re.fullmatch(r"\s*[+-]?[0-9]+", text, re.ASCII):
+        return _id(text, names)
+    found = look_up(text) if text else None
+    if found is None:
+        raise ValueError(f"is neither a number nor the name of a {what} here")
+    return found
+
+
+def _offset(text: str, _: Names) -> int:
+    number = _number(text)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("does not fit in 64 bits")
+    return number
+
+
+def _duration(text: str, _: Names) -> float:
+    if re.fullmatch(r"[0-9]+\.?[0-9]*|\.[0-9]+", text) is None:
+        raise ValueError("is not a number of seconds")
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise ValueError("is not more than zero" if seconds == 0 else "is too large")
+    return seconds
+
+
+def _owner(text: str, names: Names) -> tuple[int, int]:
+    parts = text.split(":")
+    if len(parts) != 2:
+        raise ValueError("is not of the form uid:gid")
+    try:
+        return _id(parts[0], names), _id(parts[1], names)
+    except ValueError:
+        raise ValueError("is not two ids with a colon between them") from None
+
+
+def _show_owner(owner: tuple[int, int]) -> str:
+    return f"{owner[0]}:{owner[1]}"
+
+
+SUB_IDS = ("auto", "subids", "all")
+
+
+def _id_map(text: str, _: Names) -> IdMap | SubIds:
+    if text in SUB_IDS:
+        return SubIds(which=text)
+    # The form with commas (outer first!) is the only one before util-linux 2.39; unshare(1).
+    colons = re.fullmatch(r"([0-9]+):([0-9]+):([0-9]+)", text)
+    commas = re.fullmatch(r"([0-9]+),([0-9]+),([0-9]+)", text)
+    if colons is not None:
+        inner, outer, count = map(int, colons.groups())
+    elif commas is not None:
+        outer, inner, count = map(int, commas.groups())
+    else:
+        raise ValueError(f"is neither inner:outer:count nor {', '.join(SUB_IDS[:-1])} or all")
+    if max(inner, outer, count) >= 2**32:
+        raise ValueError("has a number that does not fit in 32 bits")
+    return IdMap(inner=inner, outer=outer, count=count)
+
+
+def _show_id_map(entry: IdMap | SubIds) -> str:
+    if isinstance(entry, SubIds):
+        return entry.which
+    return str(entry).replace(" ", ":")
+
+
+# glibc keeps the first two real-time signals, so SIGRTMIN is 34 in every program; signal(7).
+SIGNALS = tuple(
+    entry.name for entry in signal.Signals if entry not in (signal.SIGRTMIN, signal.SIGRTMAX)
+)
+_REAL_TIME = range(signal.SIGRTMIN, signal.SIGRTMAX + 1)
+
+
+def _signal(text: str, _: Names) -> str:
+    bare = text.upper().removeprefix("SIG")
+    real_time = re.fullmatch(r"RT(MIN\+|MAX-)?([0-9]{1,3})", bare)
+    if real_time is not None:
+        steps = int(real_time[2])
+        number = _REAL_TIME[-1] - steps if real_time[1] == "MAX-" else _REAL_TIME[0] + steps
+        if number in _REAL_TIME:
+            return f"SIGRTMIN+{number - _REAL_TIME[0]}"
+    elif re.fullmatch(r"[0-9]{1,3}", text):  # kill(1) takes numbers, unshare(1) does not
+        if int(text) in _REAL_TIME:
+            return f"SIGRTMIN+{int(text) - _REAL_TIME[0]}"
+        if int(text) in list(signal.Signals):
+            return signal.Signals(int(text)).name
+    elif "SIG" + bare in signal.Signals.__members__ and bare not in ("RTMIN", "RTMAX"):
+        return signal.Signals["SIG" + bare].name
+    guess = nearest("SIG" + bare, SIGNALS)
+    raise ValueError("is not a signal" + (f" (nearest: {guess})" if guess else ""))
+
+
+def _variables(text: str, _: Names) -> tuple[str, ...]:
+    names = tuple(name for name in text.split(",") if name)
+    if not names:
+        raise ValueError("names no variable")
+    if any("=" in name for name in names):
+        raise ValueError("holds a '='; only the names are given, their values stay as they are")
+    return names
+
+
+def _identifier(text: str, _: Names) -> str:
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise ValueError("is not a name that a Python variable can have")
+    return text
+
+
+def _identifiers(text: str, names: Names) -> tuple[str, ...]:
+    return tuple(_identifier(part.strip(), names) for part in text.split(","))
+
+
+def _box_name(text: str, _: Names) -> str:
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", text) is None:
+        raise ValueError("is not a letter and then up to 63 letters, digits, '_', '.' or '-'")
+    if text == "host":
+        raise ValueError("is the word for what is outside every box")
+    return text
+
+
+_MODES = ("slave", "shared", "private", "unchanged")
+_VERDICTS = ("allow", "deny")
+
+FILE = Kind(metavar="<file>", example="/run/lab/ns", read=_text)
+DIRECTORY = Kind(metavar="<dir>", example="/srv/rootfs", read=_text)
+INTERPRETER = Kind(metavar="<string>", example=":wine:E::exe::/usr/bin/wine:", read=_text)
+UID = Kind(metavar="<uid>", example="1000", read=_id)
+GID = Kind(metavar="<gid>", example="1000", read=_id)
+USER = Kind(metavar="<uid>|<name>", example="1000", read=_user)
+GROUP = Kind(metavar="<gid>|<name>", example="1000", read=_group)
+OWNER = Kind(metavar="<uid>:<gid>", example="1000:1000", read=_owner, show=_show_owner)
+ID_MAP = Kind(
+    metavar="<inner>:<outer>:<count>", example="0:100000:65536", read=_id_map, show=_show_id_map,
+    choices=SUB_IDS,
+)  # fmt: skip
+PROPAGATION = Kind(
+    metavar="|".join(_MODES), example="private", read=_one_of(*_MODES), choices=_MODES
+)
+SETGROUPS = Kind(
+    metavar="|".join(_VERDICTS), example="deny", read=_one_of(*_VERDICTS), choices=_VERDICTS
+)
+SIGNAL = Kind(metavar="<signame>", example="SIGTERM", read=_signal, choices=SIGNALS)
+OFFSET = Kind(metavar="<offset>", example="86400", read=_offset)
+ENVIRONMENT = Kind(metavar="<list>", example="PATH,HOME", read=_variables)
+DURATION = Kind(metavar="<seconds>", example="2.5", read=_duration)
+BOX = Kind(metavar="<name>", example="web", read=_box_name)
+VARIABLE = Kind(metavar="<variable>", example="result", read=_identifier)
+VARIABLES = Kind(metavar="<name>[,<name>]", example="x,y", read=_identifiers)

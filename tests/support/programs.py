@@ -1,0 +1,26 @@
+"""Real programs and real mounts, for tests that ask the machine itself."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def output(argv: Sequence[str], *, timeout: float = 20) -> str:
+    """What a program wrote, errors after output; its exit status is not looked at."""
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=timeout)
+    return done.stdout + done.stderr
+
+
+def a_cgroup_mount() -> str:
+    """Where the first cgroup hierarchy is mounted, v1 or v2."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if " - cgroup" in line:
+            return line.split()[4]
+    pytest.skip("no cgroup hierarchy is mounted")
