@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from jupyter_core.utils import ensure_event_loop
 
 from tests.support import leaks, skips
 from tests.support.user import Account, make_account, remove
@@ -48,6 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
         (home / folder).mkdir(mode=0o700, exist_ok=True)
         os.environ[name] = str(home / folder)
     tempfile.tempdir = None  # forget the directory it chose before
+    # jupyter_client's blocking calls share one loop for good: made before anybody counts descriptors.
+    ensure_event_loop()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

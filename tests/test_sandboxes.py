@@ -27,6 +27,7 @@ def errno_of(prefix: sandboxes.Prefix, call: str) -> int:
     return int(text.split()[-1])
 
 
+@pytest.mark.linux
 @needs(sandboxes.sandboxes_work)
 class TestSandboxes:
     @pytest.mark.parametrize(

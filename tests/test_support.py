@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.support.user import Account
 
 
+@pytest.mark.linux
 class TestLeaks:
     def test_sees_a_detached_grandchild_and_waits_for_its_end(self) -> None:
         before = leaks.snapshot()

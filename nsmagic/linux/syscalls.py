@@ -40,6 +40,8 @@ CLONE_INTO_CGROUP: Final = 0x2_0000_0000
 
 CAP_SYS_ADMIN: Final = 21
 
+_SIGCHLD: Final = 17
+
 # syscall(2) numbers: clone3 and later are the same everywhere, the older ones are not.
 _NR_CLONE3: Final = 435
 _NR_BY_MACHINE: Final = {
@@ -151,18 +153,16 @@ def continue_as_child(cgroup_fd: int | None = None, *, sibling: bool) -> int:
     return _clone(CLONE_PARENT if sibling else 0, cgroup_fd, None)
 
 
-def _clone(flags: int, cgroup_fd: int | None, pid: ctypes.c_int | None) -> int:
-    SIGCHLD = 17
-    parent_tid = 0 if pid is None else ctypes.addressof(pid)
+def _clone(flags: int, cgroup_fd: int | None, told: ctypes.c_int | None) -> int:
+    """Call clone(2), or clone3 for a cgroup; `told` takes the PID (CLONE_PARENT_SETTID)."""
+    tid = 0 if told is None else ctypes.addressof(told)
     if cgroup_fd is None:
-        arguments = (flags | SIGCHLD, 0, parent_tid, 0, 0)
+        arguments = (flags | _SIGCHLD, 0, tid, 0, 0)
         result: int = _libc_with_gil.syscall(_long(_nr("clone")), *map(_long, arguments))
     else:  # struct clone_args: 11 times u64, Linux 5.7
         # With CLONE_PARENT the exit signal is the parent's own; clone3 insists on 0 (EINVAL).
-        exit_signal = 0 if flags & CLONE_PARENT else SIGCHLD
-        words = (
-            flags | CLONE_INTO_CGROUP, 0, 0, parent_tid, exit_signal, 0, 0, 0, 0, 0, cgroup_fd,
-        )  # fmt: skip
+        exit_signal = 0 if flags & CLONE_PARENT else _SIGCHLD
+        words = (flags | CLONE_INTO_CGROUP, 0, 0, tid, exit_signal, 0, 0, 0, 0, 0, cgroup_fd)
         packed = ctypes.create_string_buffer(struct.pack("11Q", *words), 88)
         result = _libc_with_gil.syscall(_long(_NR_CLONE3), packed, _long(88))
     if result < 0:

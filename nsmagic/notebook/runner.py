@@ -19,6 +19,7 @@ from nsmagic.notebook.request import Request
 from nsmagic.run.launch import ForkLauncher, Launcher
 from nsmagic.run.logs import LogFile
 from nsmagic.run.sandbox import Sandbox
+from nsmagic.run.spawning import SpawnLauncher, spawner
 from nsmagic.run.tree import Tree
 from nsmagic.wish import steps
 from nsmagic.wish.plan import Plan, make_plan
@@ -59,7 +60,9 @@ class Runner:
         group = self._group(request, number)
         situation = read_situation(request.wish, None if group is None else str(group))
         body = steps.Exec(argv=request.program) if request.program else steps.RunPython()
-        return make_plan(request.wish, situation, body, strict=request.ours.strict), Tree(group)
+        return make_plan(request.wish, situation, body, strict=request.ours.strict), Tree(
+            number, spawner(), group
+        )
 
     def _group(self, request: Request, number: int) -> Path | None:
         """Name a cgroup for the cell where no PID namespace will end its tree."""
@@ -79,6 +82,7 @@ class Runner:
         return CaptureOutput(shown, streams=captured) if captured else shown
 
     def _launcher(self, plan: Plan, request: Request) -> Launcher:
+        if request.program:
+            return SpawnLauncher(plan, spawner(), request.body or "")
         cell = Cell(body=request.body or "", head=request.head, returns=request.ours.returns)
-        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        return ForkLauncher(plan, null, lambda channel: ChildShell(self._shell, channel).run(cell))
+        return ForkLauncher(plan, lambda channel: ChildShell(self._shell, channel).run(cell))

@@ -55,7 +55,7 @@ def _become(
     plug_descriptors({0, 1, 2, child_end.fileno()})
     _die_with(parent)
     channel = Channel(child_end)
-    spent = perform_all(plan.steps, channel, _after_fork)
+    spent = perform_all(plan.steps, channel, _ToKernel(channel))
     channel.send("ready", spent=spent)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if interrupts:
@@ -78,10 +78,21 @@ def _die_with(parent: int) -> None:
         os._exit(255)
 
 
-def _after_fork() -> None:
-    # Neither is inherited: the session's leader is the process left behind.
-    os.setsid()
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+class _ToKernel:
+    """Tells the kernel, whose direct child the process is, over the channel."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def tell(self, pid: int, *, kept: bool) -> None:
+        self._channel.send("forked", pid=pid, kept=kept)
+
+    def wait(self) -> None:
+        if self._channel.receive() is None:
+            os._exit(255)
+        # Neither is inherited: the session's leader is the process left behind.
+        os.setsid()
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def plug_descriptors(keep: Iterable[int]) -> None:

@@ -18,7 +18,7 @@ from nsmagic.run.channel import Channel
 KEEPER_SIGNALS: Final = {signal.SIGCHLD, signal.SIGUSR1}
 
 
-def keep(cell: int, channel: Channel) -> NoReturn:
+def keep_tree(cell: int, channel: Channel) -> NoReturn:
     """Wait for the cell's process, report its wait status, kill all it left, and exit.
 
     Called in the process that forked the cell, with KEEPER_SIGNALS blocked.
@@ -34,7 +34,7 @@ def keep(cell: int, channel: Channel) -> NoReturn:
         signal.sigwait(KEEPER_SIGNALS)
     kill_descendants(os.getpid(), proc)
     try:
-        channel.send("status", status=status)
+        channel.send("cell_status", status=status)
     except OSError:
         pass  # our parent is gone; nobody is left to be told
     os._exit(0)

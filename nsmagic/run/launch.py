@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import os
-import resource
+import select
 import signal
 import socket
-from typing import Protocol
+from typing import Final, Protocol
 
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.fork import Main, Stdio, fork_python
+from nsmagic.run.result import Usage
 from nsmagic.wish.errors import ChannelError
 from nsmagic.wish.plan import Plan
 
-Ended = tuple[int, resource.struct_rusage | None]
+CLOSE_SECONDS: Final = 2.0
+
+Ended = tuple[int, Usage]
 
 
 class Launcher(Protocol):
-    """`pid` is the first process, `cell` the one that runs the body; `pidfd` becomes readable when
-    `reap` has something to tell."""
+    """`pid` is the first process, `cell` the one that runs the body, `cell_fd` its pidfd.
+
+    `pidfd`, unless -1, becomes readable when `reap` may have something to tell.
+    """
 
     pid: int
     cell: int
+    cell_fd: int
     pidfd: int
 
     def start(self, stdout: int, stderr: int) -> Channel:
@@ -43,40 +49,40 @@ class Launcher(Protocol):
 class ForkLauncher:
     """Forks the calling process, for Python bodies."""
 
-    def __init__(self, plan: Plan, stdin: int, main: Main) -> None:
+    def __init__(self, plan: Plan, main: Main) -> None:
         self.pid = self.cell = 0
-        self.pidfd = -1
-        self._plan, self._stdin, self._main = plan, stdin, main
+        self.pidfd = self.cell_fd = -1
+        self._plan, self._main = plan, main
         self._status: int | None = None
 
     def start(self, stdout: int, stderr: int) -> Channel:
         """Fork; see `nsmagic.run.fork`."""
         ours, theirs = socket.socketpair()
-        stdio = Stdio(stdin=self._stdin, stdout=stdout, stderr=stderr)
-        with theirs:
+        with theirs, open(os.devnull, "rb") as null:
+            stdio = Stdio(stdin=null.fileno(), stdout=stdout, stderr=stderr)
             self.pid = self.cell = fork_python(self._plan, stdio, theirs, self._main)
-        self.pidfd = os.pidfd_open(self.pid)
-        return Channel(ours)
+        self.pidfd = self.cell_fd = os.pidfd_open(self.pid)
+        self._channel = Channel(ours)
+        return self._channel
 
     def forked(self, frame: Frame) -> None:
         """Replace the first process, which sleeps for good, by the cell's; or note the kept one."""
         self.cell = frame.data["pid"]
-        if frame.data.get("kept"):
+        if frame.data["kept"]:
+            self.cell_fd = os.pidfd_open(self.cell)
             return
         # The two may share memory (take_over): the first one must not wake up again.
         signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         os.close(self.pidfd)
         self.pid = self.cell
-        self.pidfd = os.pidfd_open(self.pid)
+        self.pidfd = self.cell_fd = os.pidfd_open(self.pid)
 
     def take(self, frame: Frame) -> bool:
         """Take the keeper's word on how the cell ended."""
-        if frame.kind != "status":
+        if frame.kind != "cell_status":
             return False
-        if not isinstance(frame.data.get("status"), int):
-            raise ChannelError("frame 'status' without a number")
-        self._status = frame.data["status"]
+        self._status = wait_status(frame)
         return True
 
     def reap(self) -> Ended | None:
@@ -85,12 +91,41 @@ class ForkLauncher:
         if pid == 0:
             return None
         self.pid = 0
-        return (status if self._status is None else self._status), usage
+        for frame in self._channel.waiting():  # the keeper's last word may still be on its way
+            self.take(frame)
+        return (status if self._status is None else self._status), Usage.of(usage)
 
     def close(self) -> None:
         """Kill and reap the process if the pump ended before it."""
         if self.pid:
+            if self.cell_fd != self.pidfd:  # the keeper ends by itself when the cell's tree has
+                wait_readable(self.pidfd, CLOSE_SECONDS)
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
             os.waitpid(self.pid, 0)
             self.pid = 0
-        os.close(self.pidfd)
+        for fd in {self.pidfd, self.cell_fd} - {-1}:
+            os.close(fd)
+
+
+def text_file(text: str) -> int:
+    """Return a descriptor of a file in memory that holds `text`: seekable, as shells like it."""
+    fd = os.memfd_create("nsmagic-cell", os.MFD_CLOEXEC)
+    with open(fd, "wb", closefd=False) as file:
+        file.write(text.encode("utf-8", errors="surrogateescape"))
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def wait_readable(fd: int, seconds: float) -> None:
+    """Wait until `fd` is readable, `seconds` at the most."""
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    poller.poll(seconds * 1000)
+
+
+def wait_status(frame: Frame) -> int:
+    """Return the wait status in a `status` frame; ChannelError if there is none."""
+    status = frame.data.get("status")
+    if not isinstance(status, int) or not 0 <= status <= 0xFFFF:
+        raise ChannelError(f"frame 'status' with {status!r}")
+    return status

@@ -10,23 +10,33 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import singledispatch
 from pathlib import Path
+from typing import Protocol
 
 from nsmagic.linux import syscalls
 from nsmagic.run.channel import Channel
-from nsmagic.run.keeper import KEEPER_SIGNALS, keep
+from nsmagic.run.keeper import KEEPER_SIGNALS, keep_tree
 from nsmagic.wish import steps
 from nsmagic.wish.namespaces import clone_flags
 from nsmagic.wish.steps import Step
 
 
-def perform_all(plan: Sequence[Step], channel: Channel, forked: Callable[[], None]) -> list[float]:
+class Handover(Protocol):
+    """How our parent learns of the process that goes on after a Fork step."""
+
+    def tell(self, pid: int, *, kept: bool) -> None:
+        """Say its PID; `kept` if the process that forked it stays (see `nsmagic.run.keeper`)."""
+
+    def wait(self) -> None:
+        """Wait, in that process, until the parent has taken note; then be its child for good."""
+
+
+def perform_all(plan: Sequence[Step], channel: Channel, handover: Handover) -> list[float]:
     """Do every step but the last (the body) in this process; return milliseconds for each.
 
-    A step that Linux refuses is reported on `channel` and ends the process.  `forked` is called in
-    the process that goes on after a Fork.
+    A step that Linux refuses is reported on `channel` and ends the process.
     """
     spent = []
     for index, step in enumerate(plan[:-1]):
@@ -35,8 +45,7 @@ def perform_all(plan: Sequence[Step], channel: Channel, forked: Callable[[], Non
             if step.outside:
                 _ask_outside(index, channel)
             elif isinstance(step, steps.Fork):
-                _fork(step, channel)
-                forked()
+                _fork(step, channel, handover)
             else:
                 perform(step)
         except OSError as error:
@@ -164,30 +173,29 @@ def _(step: steps.ClearEnvironment) -> None:
     os.environ.update(kept)
 
 
-def _fork(step: steps.Fork, channel: Channel) -> None:
-    """Return in the process that goes on; the one before sleeps, waits or is gone."""
+def _fork(step: steps.Fork, channel: Channel, handover: Handover) -> None:
+    """Return in the process that goes on; the one before is killed, gone or keeps the tree."""
     cgroup = None if step.cgroup is None else os.open(step.cgroup, os.O_PATH | os.O_CLOEXEC)
     if step.share_memory and (address := syscalls.thread_id_address()) is not None:
-        channel.send("forked", pid=syscalls.take_over(address, cgroup))
+        handover.tell(syscalls.take_over(address, cgroup), kept=False)
     else:
-        _fork_plainly(step.keep, cgroup, channel)
+        _fork_plainly(step.keep, cgroup, channel, handover)
+    handover.wait()
     if cgroup is not None:
         os.close(cgroup)
 
 
-def _fork_plainly(keep_tree: bool, cgroup: int | None, channel: Channel) -> None:
-    if keep_tree:
+def _fork_plainly(keep: bool, cgroup: int | None, channel: Channel, handover: Handover) -> None:
+    if keep:
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         signal.pthread_sigmask(signal.SIG_BLOCK, KEEPER_SIGNALS)
-    told = os.eventfd(0, os.EFD_CLOEXEC)
-    pid = syscalls.continue_as_child(cgroup, sibling=not keep_tree)
+    pid = syscalls.continue_as_child(cgroup, sibling=not keep)
     if pid:
-        channel.send("forked", pid=pid, kept=keep_tree)
-        os.eventfd_write(told, 1)
-        keep(pid, channel) if keep_tree else os._exit(0)
-    os.eventfd_read(told)  # "forked" must come before anything that we say
-    os.close(told)
-    if keep_tree:
+        handover.tell(pid, kept=keep)
+        if keep:
+            keep_tree(pid, channel)
+        os._exit(0)
+    if keep:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, KEEPER_SIGNALS)
 
 

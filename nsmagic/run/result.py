@@ -6,23 +6,36 @@ import os
 import resource
 import signal
 from dataclasses import dataclass, field
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Usage:
+    """CPU seconds, and the peak resident memory in bytes of the largest process, getrusage(2)."""
+
+    user_seconds: float = 0.0
+    system_seconds: float = 0.0
+    max_rss: int = 0
+
+    @classmethod
+    def of(cls, usage: resource.struct_rusage) -> Self:
+        """Return what wait4(2) told; Linux counts ru_maxrss in KiB."""
+        return cls(usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024)
 
 
 @dataclass(kw_only=True)
 class Result:
     """How the cell's main process ended; `status` is its wait status, waitpid(2).
 
-    `stopped` says why we ended it: `interrupted`, `timeout` or empty.  `spent` holds milliseconds
-    per step of the plan, `seconds` the wall time, `max_rss` the peak resident memory in bytes of
-    the largest process (0 where unknown), `left` how many processes outlived the main one.
+    `stopped` says why we ended it: `interrupted`, `timeout`, `start` or empty.  `spent` holds
+    milliseconds per step of the plan, `seconds` the wall time, `left` how many processes outlived
+    the main one.
     """
 
     status: int = 0
     stopped: str = ""
     seconds: float = 0.0
-    user_seconds: float = 0.0
-    system_seconds: float = 0.0
-    max_rss: int = 0
+    usage: Usage = field(default_factory=Usage)
     left: int = 0
     spent: list[float] = field(default_factory=list)
 
@@ -41,9 +54,3 @@ class Result:
         """Whether it ended by itself with status 0."""
         return self.status == 0 and not self.stopped
 
-    def take(self, status: int, usage: resource.struct_rusage | None) -> None:
-        """Take what wait4(2) told."""
-        self.status = status
-        if usage is not None:
-            self.user_seconds, self.system_seconds = usage.ru_utime, usage.ru_stime
-            self.max_rss = usage.ru_maxrss * 1024

@@ -15,6 +15,7 @@ from nsmagic.run.perform import perform_outside
 from nsmagic.run.pipes import OutputPipe
 from nsmagic.run.result import Result
 from nsmagic.run.tree import Tree
+from nsmagic.wish import steps
 from nsmagic.wish.errors import ChannelError, NsmagicError, StepError
 from nsmagic.wish.hints import hint_for
 from nsmagic.wish.plan import Plan
@@ -69,13 +70,17 @@ class Sandbox:
             self._out, self._err = OutputPipe(), OutputPipe()
             self._cleanup.callback(self._out.close)
             self._cleanup.callback(self._err.close)
-            self._cleanup.callback(self._clear_tree)
+            self._cleanup.callback(self._tree.clear)
             self._channel = self._launcher.start(self._out.write_end, self._err.write_end)
             self._cleanup.callback(self._channel.close)
             self._cleanup.callback(self._launcher.close)
-            self._tree.adopt(self._launcher.pid)
             with self._register() as self._poller:
-                self._pump(started)
+                self._adopt()
+                try:
+                    self._pump(started)
+                except BaseException:
+                    self._tree.kill()
+                    raise
             self.result.left = self._tree.clear()
             self._drain()
         self.result.seconds = time.monotonic() - started
@@ -83,16 +88,18 @@ class Sandbox:
             raise self._refused
         return self.result
 
-    def _clear_tree(self) -> None:
-        self._tree.clear()
-
     def _register(self) -> select.epoll:
         poller = select.epoll(flags=select.EPOLL_CLOEXEC)
         for fd in (self._out.read_end, self._err.read_end, self._channel.sock.fileno()):
             poller.register(fd, _ET)
-        for fd in (self._wake, self._launcher.pidfd):
-            poller.register(fd, select.EPOLLIN)
+        poller.register(self._wake, select.EPOLLIN)
         return poller
+
+    def _adopt(self) -> None:
+        if self._launcher.pidfd >= 0:
+            self._poller.register(self._launcher.pidfd, select.EPOLLIN)
+        if self._launcher.cell_fd >= 0:
+            self._tree.adopt(self._launcher.cell, self._launcher.cell_fd)
 
     def _pump(self, started: float) -> None:
         handlers = {
@@ -108,7 +115,7 @@ class Sandbox:
                     handlers[fd]()
             self._clock(started)
             ended = self._launcher.reap()
-        self.result.take(*ended)
+        self.result.status, self.result.usage = ended
 
     def _read(self, stream: str, pipe: OutputPipe) -> None:
         data = pipe.read()
@@ -134,17 +141,23 @@ class Sandbox:
         setup = {"forked": self._forked, "outside": self._outside, "failed": self._failed,
                  "ready": self._started}  # fmt: skip
         if frame.kind in setup:
-            if self._ready:
+            if self._ready and not self._is_late_refusal(frame):
                 raise ChannelError(f"frame {frame.kind!r} after the set-up")
             setup[frame.kind](frame)
         elif not self._launcher.take(frame):
             self._listener.message(frame, self._channel)
 
+    def _is_late_refusal(self, frame: Frame) -> bool:
+        # "ready" is said before execve(2), and a program never gets hold of the channel.
+        return frame.kind == "failed" and isinstance(self.plan.steps[-1], steps.Exec)
+
     def _forked(self, frame: Frame) -> None:
-        self._poller.unregister(self._launcher.pidfd)
+        if self._launcher.pidfd >= 0:
+            self._poller.unregister(self._launcher.pidfd)
         self._launcher.forked(frame)
-        self._poller.register(self._launcher.pidfd, select.EPOLLIN)
-        self._tree.adopt(self._launcher.cell)
+        self._adopt()
+        if self._launcher.pidfd >= 0:  # our own child waits for us; the spawner's waits for it
+            self._channel.send("noted")
 
     def _outside(self, frame: Frame) -> None:
         try:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 from nsmagic.linux import cgroups
+from nsmagic.run.spawning import SpawnerClient
+from nsmagic.wish.errors import NsmagicError
 
 
 class Tree:
@@ -16,18 +19,22 @@ class Tree:
     keeper (`nsmagic.run.keeper`) sees to it.
     """
 
-    def __init__(self, cgroup: Path | None = None) -> None:
+    def __init__(self, cell: int, guard: SpawnerClient, cgroup: Path | None = None) -> None:
         self.cgroup = cgroup
         self.pid = 0
+        self._cell, self._guard = cell, guard
         self._pidfd = -1
         if cgroup is not None:
+            # First the guard, then the group: whenever the kernel dies, somebody knows of it.
+            guard.ask("guard", cell=cell, cgroup=str(cgroup))
             cgroup.mkdir()
 
-    def adopt(self, pid: int) -> None:
-        """Take `pid`, an unreaped child of ours or of the spawner, as the main process."""
+    def adopt(self, pid: int, pidfd: int) -> None:
+        """Take the process `pid`, which `pidfd` names for good, as the main one."""
         self._forget()
-        self._pidfd = os.pidfd_open(pid)
+        self._pidfd = os.dup(pidfd)
         self.pid = pid
+        self._guard.ask("guard", cell=self._cell, fds=[pidfd])
 
     def interrupt(self, number: signal.Signals) -> None:
         """Send `number` to the main process's group, as a terminal does."""
@@ -56,11 +63,13 @@ class Tree:
     def clear(self) -> int:
         """End what outlived the main process; return how many processes that were."""
         self._forget()
-        if self.cgroup is None:
-            return 0
-        left = cgroups.kill(self.cgroup)
-        cgroups.remove(self.cgroup)
-        self.cgroup = None
+        left = 0
+        if self.cgroup is not None:
+            left = cgroups.kill(self.cgroup)
+            cgroups.remove(self.cgroup)
+            self.cgroup = None
+        with suppress(NsmagicError):  # a spawner that is gone guards nothing
+            self._guard.ask("release", cell=self._cell)
         return left
 
     def _forget(self) -> None:

@@ -62,7 +62,7 @@ class Isolation:
     monotonic: int | None = None
     boottime: int | None = None
     clear_env: bool = False
-    keep_env: tuple[str, ...] = ()
+    whitelist_env: tuple[str, ...] = ()
 
     def united_with(self, other: Self) -> Self:
         """Return both wishes as one (stacked magics); raise WishError where they contradict."""

@@ -121,7 +121,7 @@ _ROWS: tuple[Option, ...] = (
     _value("boottime", values.OFFSET, _REST, "seconds to add to CLOCK_BOOTTIME (with --time)"),
     _flag("clear-env", _REST, "start with no environment variables"),
     _value("whitelist-env", values.ENVIRONMENT, _REST,
-           "clear the environment except for these variables", field="keep_env", repeats=True),
+           "clear the environment except for these variables", field="whitelist_env", repeats=True),
 )  # fmt: skip
 
 UNSHARE = Table(

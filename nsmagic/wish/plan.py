@@ -10,14 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from nsmagic.wish import steps
-from nsmagic.wish.errors import WishError
 from nsmagic.wish.idmaps import Ids, id_lines
 from nsmagic.wish.isolation import IdMap, Isolation, SubIds
 from nsmagic.wish.namespaces import NAMESPACES
+from nsmagic.wish.options import BINFMT_MISC
 from nsmagic.wish.steps import Step
-
-BINFMT_MISC = "/proc/sys/fs/binfmt_misc"
-
+from nsmagic.wish.unshare import settle
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
@@ -49,10 +47,9 @@ def make_plan(
 
     Raises WishError where the wish contradicts itself.
     """
-    _check(wish)
-    isolation, notes = wish, []
+    isolation, notes = settle(wish), []
     if not strict:
-        isolation, notes = _imply(wish, situation)
+        isolation, notes = _imply(isolation, situation)
     listed = (
         *_before_fork(isolation, situation),
         *_fork(isolation, situation),
@@ -61,20 +58,6 @@ def make_plan(
         body,
     )
     return Plan(isolation=isolation, steps=listed, notes=tuple(notes))
-
-
-def _check(wish: Isolation) -> None:
-    if "time" not in wish.namespaces and (wish.monotonic, wish.boottime) != (None, None):
-        raise WishError(
-            "--monotonic and --boottime need a new time namespace", hint="Add --time (-T)."
-        )
-    maps_group = wish.map_root_user or wish.map_current_user or wish.map_group is not None
-    if wish.setgroups == "allow" and maps_group and not wish.map_groups and wish.owner is None:
-        raise WishError(
-            "--setgroups=allow and a map of one's own group exclude each other",
-            hint="Linux lets an ordinary user map a group only after denying setgroups(2), "
-            "see user_namespaces(7).",
-        )
 
 
 def _imply(wish: Isolation, situation: Situation) -> tuple[Isolation, list[str]]:
@@ -199,7 +182,7 @@ def _credentials(wish: Isolation) -> Iterator[Step]:
     if wish.keep_caps and "user" in wish.namespaces:
         yield steps.KeepCaps()
     if wish.clear_env:
-        yield steps.ClearEnvironment(keep=wish.keep_env)
+        yield steps.ClearEnvironment(keep=wish.whitelist_env)
 
 
 def _is_fixed(load_interp: str | None) -> bool:

@@ -1,32 +1,69 @@
 """The steps that a plan is made of: frozen data that can describe itself, in shell and system call.
 
-`nsmagic.run.perform` does them; `nsmagic.wish.hints` explains them when Linux says no.
+`nsmagic.run.perform` does them; `nsmagic.wish.hints` explains them when Linux says no;
+`nsmagic.wish.paste` makes a script of their shell lines.
 """
+# ruff: noqa: D102  (what shell() and syscalls() return is said once, in Step)
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from nsmagic.wish.isolation import IdMap
-from nsmagic.wish.namespaces import BY_NAME, clone_flag_names
+from nsmagic.wish.namespaces import BY_NAME
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One thing to do to the system.  `outside` steps are done by our parent, to the child's PID."""
+    """One thing to do to the system.  `outside` steps are done by our parent, to the child's PID.
+
+    `options` names the fields of Isolation by which unshare(1) does the same.
+    """
 
     name: ClassVar[str]
     outside: ClassVar[bool] = False
+    options: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def label(self) -> str:
+        """What a table calls the step: its name, more exact where the name stands for several."""
+        return self.name
 
     def shell(self) -> str:
-        """Return what to type into a root shell for the same effect."""
-        raise TypeError(f"{type(self).__name__} does not say its shell command")
+        """Return what to type into a root shell for the same effect on that shell.
+
+        Empty where nothing typed there has it: unshare(1) must do it, before it starts the shell.
+        """
+        return ""
+
+    def syscalls(self) -> tuple[str, ...]:
+        """Return the system calls as `strace -y` prints them, with FD, PID and ENV for what varies.
+
+        Parentheses around the whole mean that there is none, and why.
+        """
+        raise TypeError(f"{type(self).__name__} does not say its system calls")
 
     def syscall(self) -> str:
-        """Return the system call with its arguments, as strace(1) would print it."""
-        raise TypeError(f"{type(self).__name__} does not say its system call")
+        """Return all the system calls in one line."""
+        return ", ".join(self.syscalls())
+
+
+def _string(text: str) -> str:
+    """Return `text` as a C string, as strace(1) quotes it."""
+    escapes = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\t": r"\t"}
+    return '"' + "".join(escapes.get(char, char) for char in text) + '"'
+
+
+def _write(path: str, text: str) -> str:
+    return f"write(FD<{path}>, {_string(text)}, {len(text.encode())})"
+
+
+def _enter(cgroup: str) -> str:
+    directory = shlex.quote(cgroup)
+    return f"mkdir -p {directory} && echo 0 > {directory}/cgroup.procs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +71,12 @@ class SetOwner(Step):
     """Become the ids that shall own the new user namespace, unshare(1) --owner."""
 
     name: ClassVar[str] = "owner"
+    options: ClassVar[tuple[str, ...]] = ("owner",)
     uid: int
     gid: int
 
-    def shell(self) -> str:
-        return f"setpriv --regid {self.gid} --clear-groups --reuid {self.uid} bash"
-
-    def syscall(self) -> str:
-        return f"setgroups(0, NULL), setgid({self.gid}), setuid({self.uid})"
+    def syscalls(self) -> tuple[str, ...]:
+        return ("setgroups(0, [])", f"setgid({self.gid})", f"setuid({self.uid})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,17 +84,16 @@ class Unshare(Step):
     """unshare(2): leave the namespaces of the given types for new ones."""
 
     name: ClassVar[str] = "unshare"
+    options: ClassVar[tuple[str, ...]] = ("namespaces", "persist", "fork")
     types: tuple[str, ...]
     fork: bool = False
 
-    def shell(self) -> str:
-        options = " ".join("--" + BY_NAME[name].option for name in self.types)
-        # A shell cannot write its own map later than its first fork, hence --propagation here.
-        extra = " --propagation unchanged" if "mnt" in self.types else ""
-        return f"unshare {options}{' --fork' if self.fork else ''}{extra} bash"
+    def syscalls(self) -> tuple[str, ...]:
+        rows = sorted((BY_NAME[name] for name in self.types), key=lambda row: row.flag)
+        return (f"unshare({'|'.join(row.clone_flag for row in rows)})",)
 
-    def syscall(self) -> str:
-        return f"unshare({clone_flag_names(frozenset(self.types))})"
+
+_GROUP_MAPS = ("map_root_user", "map_current_user", "map_group", "map_groups")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +101,11 @@ class SetGroups(Step):
     """Allow or deny setgroups(2) in the new user namespace, user_namespaces(7)."""
 
     name: ClassVar[str] = "setgroups"
+    options: ClassVar[tuple[str, ...]] = ("setgroups", *_GROUP_MAPS)
     policy: str
 
-    def shell(self) -> str:
-        return f"echo {self.policy} > /proc/$$/setgroups"
-
-    def syscall(self) -> str:
-        return f'write("/proc/self/setgroups", "{self.policy}")'
+    def syscalls(self) -> tuple[str, ...]:
+        return (_write("/proc/self/setgroups", self.policy),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,18 +113,22 @@ class MapIds(Step):
     """Write uid_map or gid_map from inside: one line for one's own id, user_namespaces(7)."""
 
     name: ClassVar[str] = "map"
+    options: ClassVar[tuple[str, ...]] = (*_GROUP_MAPS, "map_user", "map_users")
     kind: str
     maps: tuple[IdMap, ...]
 
     @property
+    def label(self) -> str:
+        """The name of the file."""
+        return f"{self.kind}_map"
+
+    @property
     def text(self) -> str:
+        """What is written into the file."""
         return "\n".join(map(str, self.maps))
 
-    def shell(self) -> str:
-        return f"echo {shlex.quote(self.text)} > /proc/$$/{self.kind}_map"
-
-    def syscall(self) -> str:
-        return f'write("/proc/self/{self.kind}_map", "{self.text}")'
+    def syscalls(self) -> tuple[str, ...]:
+        return (_write(f"/proc/self/{self.kind}_map", self.text),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,11 +137,8 @@ class MapIdsOutside(MapIds):
 
     outside: ClassVar[bool] = True
 
-    def shell(self) -> str:
-        return f"echo {shlex.quote(self.text)} > /proc/PID/{self.kind}_map   # from outside"
-
-    def syscall(self) -> str:
-        return f'write("/proc/PID/{self.kind}_map", "{self.text}")'
+    def syscalls(self) -> tuple[str, ...]:
+        return (_write(f"/proc/PID/{self.kind}_map", self.text),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,14 +149,12 @@ class MapIdsByHelper(MapIds):
     outside: ClassVar[bool] = True
 
     def argv(self, pid: int | str) -> list[str]:
+        """Return the helper's words for the child `pid`."""
         words = [w for m in self.maps for w in str(m).split()]
         return [f"new{self.kind}map", str(pid), *words]
 
-    def shell(self) -> str:
-        return " ".join(self.argv("PID")) + "   # from outside"
-
-    def syscall(self) -> str:
-        return f'execve("{self.argv("PID")[0]}", ...)'
+    def syscalls(self) -> tuple[str, ...]:
+        return (_execve(self.argv("PID")),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,15 +163,12 @@ class Persist(Step):
 
     name: ClassVar[str] = "persist"
     outside: ClassVar[bool] = True
+    options: ClassVar[tuple[str, ...]] = ("persist",)
     link: str
     file: str
 
-    def shell(self) -> str:
-        file = shlex.quote(self.file)
-        return f"touch {file}; mount --bind /proc/PID/ns/{self.link} {file}   # from outside"
-
-    def syscall(self) -> str:
-        return f'mount("/proc/PID/ns/{self.link}", "{self.file}", NULL, MS_BIND, NULL)'
+    def syscalls(self) -> tuple[str, ...]:
+        return (f'mount("/proc/PID/ns/{self.link}", {_string(self.file)}, NULL, MS_BIND, NULL)',)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,11 +179,13 @@ class SetClock(Step):
     clock: str
     seconds: int
 
-    def shell(self) -> str:
-        return f"echo {self.clock} {self.seconds} 0 > /proc/$$/timens_offsets"
+    @property
+    def options(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The option named like the clock."""
+        return (self.clock,)
 
-    def syscall(self) -> str:
-        return f'write("/proc/self/timens_offsets", "{self.clock} {self.seconds} 0")'
+    def syscalls(self) -> tuple[str, ...]:
+        return (_write("/proc/self/timens_offsets", f"{self.clock} {self.seconds} 0"),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,10 +196,10 @@ class EnterCgroup(Step):
     cgroup: str
 
     def shell(self) -> str:
-        return f"echo $$ > {shlex.quote(self.cgroup)}/cgroup.procs"
+        return _enter(self.cgroup)
 
-    def syscall(self) -> str:
-        return f'write("{self.cgroup}/cgroup.procs", "0")'
+    def syscalls(self) -> tuple[str, ...]:
+        return (_write(f"{self.cgroup}/cgroup.procs", "0"),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,24 +212,24 @@ class Fork(Step):
     """
 
     name: ClassVar[str] = "clone"
+    options: ClassVar[tuple[str, ...]] = ("fork",)
     keep: bool = False
     share_memory: bool = True
     cgroup: str | None = None
 
     def shell(self) -> str:
-        if self.cgroup is None:
-            return ":   # done by unshare --fork"
-        return f"echo $$ > {shlex.quote(self.cgroup)}/cgroup.procs"
+        return "bash" if self.cgroup is None else _enter(self.cgroup)
 
-    def syscall(self) -> str:
+    def syscalls(self) -> tuple[str, ...]:
         if self.keep:
-            return "prctl(PR_SET_CHILD_SUBREAPER, 1), clone(SIGCHLD)"
-        flags = ["CLONE_PARENT"]
+            reaper = "prctl(PR_SET_CHILD_SUBREAPER, 1)"
+            return (reaper, "clone(child_stack=NULL, flags=CLONE_PIDFD|SIGCHLD)")
+        flags = "CLONE_PIDFD|CLONE_PARENT"
         if self.share_memory:
-            flags += ["CLONE_VM", "CLONE_VFORK"]
-        if self.cgroup is not None:
-            flags.append("CLONE_INTO_CGROUP")
-        return f"clone{'3' if self.cgroup else ''}({'|'.join(flags)})"
+            flags = "CLONE_VM|CLONE_VFORK|CLONE_PARENT|CLONE_PARENT_SETTID"
+        if self.cgroup is None:
+            return (f"clone(child_stack=NULL, flags={flags}|SIGCHLD)",)
+        return (f"clone3({{flags={flags}|CLONE_INTO_CGROUP, cgroup=FD}})",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,13 +237,19 @@ class Propagate(Step):
     """Set the propagation of every mount in the new mount namespace, mount_namespaces(7)."""
 
     name: ClassVar[str] = "propagation"
+    options: ClassVar[tuple[str, ...]] = ("propagation",)
     kind: str
 
     def shell(self) -> str:
         return f"mount --make-r{self.kind} /"
 
-    def syscall(self) -> str:
-        return f'mount("none", "/", NULL, MS_REC|MS_{self.kind.upper()}, NULL)'
+    def syscalls(self) -> tuple[str, ...]:
+        return (f'mount("none", "/", NULL, MS_REC|MS_{self.kind.upper()}, NULL)',)
+
+
+def _mount(kind: str, target: str) -> str:
+    flags = "MS_NOSUID|MS_NODEV|MS_NOEXEC"
+    return f'mount("{kind}", {_string(target)}, "{kind}", {flags}, NULL)'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,15 +257,20 @@ class MountProc(Step):
     """Mount a fresh proc(5), which shows the PID namespace of its mounter."""
 
     name: ClassVar[str] = "proc"
+    options: ClassVar[tuple[str, ...]] = ("mount_proc",)
     target: str
     make_private: bool = False
 
     def shell(self) -> str:
         target = shlex.quote(self.target)
-        return f"mount -t proc -o nosuid,noexec,nodev proc {target}"
+        # It fails, as ours does, where there is no mount point yet: then nothing is to be done.
+        private = f"mount --make-rprivate {target}; " if self.make_private else ""
+        return f"{private}mount -t proc -o nosuid,noexec,nodev proc {target}"
 
-    def syscall(self) -> str:
-        return f'mount("proc", "{self.target}", "proc", MS_NOSUID|MS_NOEXEC|MS_NODEV, NULL)'
+    def syscalls(self) -> tuple[str, ...]:
+        private = f'mount("none", {_string(self.target)}, NULL, MS_REC|MS_PRIVATE, NULL)'
+        mount = _mount("proc", self.target)
+        return (private, mount) if self.make_private else (mount,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,14 +278,14 @@ class MountBinfmt(Step):
     """Mount a binfmt_misc of the new user namespace (Linux 6.7)."""
 
     name: ClassVar[str] = "binfmt_misc"
+    options: ClassVar[tuple[str, ...]] = ("mount_binfmt",)
     target: str
 
     def shell(self) -> str:
         return f"mount -t binfmt_misc -o nosuid,noexec,nodev binfmt_misc {shlex.quote(self.target)}"
 
-    def syscall(self) -> str:
-        flags = "MS_NOSUID|MS_NOEXEC|MS_NODEV"
-        return f'mount("binfmt_misc", "{self.target}", "binfmt_misc", {flags}, NULL)'
+    def syscalls(self) -> tuple[str, ...]:
+        return (_mount("binfmt_misc", self.target),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,14 +293,15 @@ class LoadInterpreter(Step):
     """Register an interpreter with the new binfmt_misc."""
 
     name: ClassVar[str] = "load-interp"
+    options: ClassVar[tuple[str, ...]] = ("load_interp",)
     target: str
     line: str
 
     def shell(self) -> str:
-        return f"echo {shlex.quote(self.line)} > {shlex.quote(self.target)}/register"
+        return f"printf %s {shlex.quote(self.line)} > {shlex.quote(self.target)}/register"
 
-    def syscall(self) -> str:
-        return f'write("{self.target}/register", "{self.line}")'
+    def syscalls(self) -> tuple[str, ...]:
+        return (_write(f"{self.target}/register", self.line),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,13 +309,14 @@ class Chroot(Step):
     """chroot(2) and then chdir("/"), so that no working directory stays outside."""
 
     name: ClassVar[str] = "chroot"
+    options: ClassVar[tuple[str, ...]] = ("root",)
     root: str
 
     def shell(self) -> str:
         return f"chroot {shlex.quote(self.root)} bash"
 
-    def syscall(self) -> str:
-        return f'chroot("{self.root}"), chdir("/")'
+    def syscalls(self) -> tuple[str, ...]:
+        return (f"chroot({_string(self.root)})", 'chdir("/")')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,8 +329,8 @@ class Chdir(Step):
     def shell(self) -> str:
         return f"cd {shlex.quote(self.wd)}"
 
-    def syscall(self) -> str:
-        return f'chdir("{self.wd}")'
+    def syscalls(self) -> tuple[str, ...]:
+        return (f"chdir({_string(self.wd)})",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,13 +338,14 @@ class SetGid(Step):
     """setgid(2) after dropping the supplementary groups, as unshare(1) does."""
 
     name: ClassVar[str] = "setgid"
+    options: ClassVar[tuple[str, ...]] = ("setgid",)
     gid: int
 
     def shell(self) -> str:
         return f"setpriv --regid {self.gid} --clear-groups bash"
 
-    def syscall(self) -> str:
-        return f"setgroups(0, NULL), setgid({self.gid})"
+    def syscalls(self) -> tuple[str, ...]:
+        return ("setgroups(0, [])", f"setgid({self.gid})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,13 +353,14 @@ class SetUid(Step):
     """setuid(2)."""
 
     name: ClassVar[str] = "setuid"
+    options: ClassVar[tuple[str, ...]] = ("setuid",)
     uid: int
 
     def shell(self) -> str:
         return f"setpriv --reuid {self.uid} bash"
 
-    def syscall(self) -> str:
-        return f"setuid({self.uid})"
+    def syscalls(self) -> tuple[str, ...]:
+        return (f"setuid({self.uid})",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,12 +368,16 @@ class KeepCaps(Step):
     """Make the capabilities gained in the user namespace ambient, capabilities(7)."""
 
     name: ClassVar[str] = "keep-caps"
+    options: ClassVar[tuple[str, ...]] = ("keep_caps",)
 
     def shell(self) -> str:
         return "setpriv --inh-caps +all --ambient-caps +all bash"
 
-    def syscall(self) -> str:
-        return "capset(), prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, ...)"
+    def syscalls(self) -> tuple[str, ...]:
+        return (
+            "capset({version=_LINUX_CAPABILITY_VERSION_3, pid=0}, ...)",
+            "prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, ...)",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -342,8 +391,14 @@ class ClearEnvironment(Step):
         kept = "".join(f' {name}="${name}"' for name in self.keep)
         return f"exec env -i{kept} bash"
 
-    def syscall(self) -> str:
-        return "clearenv()"
+    def syscalls(self) -> tuple[str, ...]:
+        return ("(none: the environment is the process's own memory)",)
+
+
+def _execve(argv: Sequence[str]) -> str:
+    # A bare name is looked for along PATH; which try succeeds is known only when it is run.
+    path = argv[0] if "/" in argv[0] else f".../{argv[0]}"
+    return f"execve({_string(path)}, [{', '.join(map(_string, argv))}], ENV)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -356,9 +411,8 @@ class Exec(Step):
     def shell(self) -> str:
         return f"exec {shlex.join(self.argv)}"
 
-    def syscall(self) -> str:
-        words = ", ".join(f'"{word}"' for word in self.argv)
-        return f'execve("{self.argv[0]}", [{words}])'
+    def syscalls(self) -> tuple[str, ...]:
+        return (_execve(self.argv),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -368,18 +422,18 @@ class RunPython(Step):
     name: ClassVar[str] = "python"
 
     def shell(self) -> str:
-        return "python3   # the notebook's variables have no equivalent in a shell"
+        return "python3   # without the notebook's variables"
 
-    def syscall(self) -> str:
-        return "(no system call: the forked copy goes on)"
+    def syscalls(self) -> tuple[str, ...]:
+        return ("(none: the forked copy of the notebook goes on)",)
 
 
 STEPS: dict[str, type[Step]] = {
     cls.__name__: cls
     for cls in (
         SetOwner, Unshare, SetGroups, MapIds, MapIdsOutside, MapIdsByHelper, Persist, SetClock,
-        EnterCgroup, Fork, Propagate, MountProc, MountBinfmt, LoadInterpreter, Chroot, Chdir, SetGid, SetUid,
-        KeepCaps, ClearEnvironment, Exec, RunPython,
+        EnterCgroup, Fork, Propagate, MountProc, MountBinfmt, LoadInterpreter, Chroot, Chdir,
+        SetGid, SetUid, KeepCaps, ClearEnvironment, Exec, RunPython,
     )
 }  # fmt: skip
 
@@ -397,5 +451,5 @@ def from_json(data: dict[str, Any]) -> Step:
     return STEPS[data["step"]](**fields)
 
 
-def _frozen(value: Any) -> Any:
+def _frozen(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value

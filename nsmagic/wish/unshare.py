@@ -65,7 +65,7 @@ def settle(wish: Isolation) -> Isolation:
         # --kill-child and --forward-signals: "This option implies --fork"
         fork=wish.fork or wish.kill_child is not None or wish.forward_signals,
         # --whitelist-env: "Clear all environment variables except for those specified"
-        clear_env=wish.clear_env or bool(wish.keep_env),
+        clear_env=wish.clear_env or bool(wish.whitelist_env),
         setgroups="deny" if _must_deny_setgroups(wish) else wish.setgroups,
     )
     _refuse_contradictions(settled, asked=wish)

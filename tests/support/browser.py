@@ -152,7 +152,7 @@ class Lab:
     def output(self, cell: int) -> str:
         """The text a reader sees below a cell, counted from 0 over cells of all kinds."""
         area = self.page.locator(".jp-Notebook .jp-Cell").nth(cell).locator(".jp-OutputArea-output")
-        return "\n".join(area.all_inner_texts())
+        return "\n".join(area.all_inner_texts()).strip()
 
     def save(self) -> NotebookNode:
         """Save as a person would, and read the file."""
@@ -198,7 +198,7 @@ def open_notebook(
                     "() => jupyterapp.commands.execute('apputils:change-theme',"
                     " {theme: 'JupyterLab Dark'})"
                 )
-                page.wait_for_selector("body[data-jp-theme-light=false]")
+                page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
             yield Lab(page=page, server=server, name=name)
         finally:
             browser.close()
@@ -207,8 +207,7 @@ def open_notebook(
 
 
 def _notebook(cells: Sequence[str], kernel: str) -> NotebookNode:
-    node: NotebookNode = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(text) for text in cells]
-    )
+    code = [nbformat.v4.new_code_cell(text) for text in cells]
+    node: NotebookNode = nbformat.v4.new_notebook(cells=code)
     node.metadata["kernelspec"] = {"name": kernel, "display_name": kernel, "language": "python"}
     return node

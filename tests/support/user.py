@@ -57,6 +57,7 @@ class Account:
             "XDG_RUNTIME_DIR": str(runtime),
             "XDG_STATE_HOME": str(self.home / "state"),
             "XDG_CACHE_HOME": str(self.home / "cache"),
+            "HYPOTHESIS_STORAGE_DIRECTORY": str(self.home / "cache" / "hypothesis"),
             "IPYTHONDIR": str(self.home / "ipython"),
             "JUPYTER_CONFIG_DIR": str(self.home / "jupyter"),
             "JUPYTER_DATA_DIR": str(self.home / "jupyter"),

@@ -78,7 +78,7 @@ def ours(line: str) -> Ours:
             mount_binfmt="/proc/sys/fs/binfmt_misc")),
         ("-T --monot -5 --boott=+5",
          Isolation(namespaces=frozenset({"time"}), monotonic=-5, boottime=5)),
-        ("--whitelist-env A,B --wh C", Isolation(clear_env=True, keep_env=("A", "B", "C"))),
+        ("--whitelist-env A,B --wh C", Isolation(clear_env=True, whitelist_env=("A", "B", "C"))),
         ("-S 0 -G 0", Isolation(setuid=0, setgid=0)),
     ],
 )  # fmt: skip
@@ -253,7 +253,7 @@ WISHES = st.builds(
     map_user=st.none() | IDS, map_group=st.none() | IDS, setuid=st.none() | IDS,
     setgid=st.none() | IDS, owner=st.none() | st.tuples(IDS, IDS),
     map_users=RANGES.map(tuple), map_groups=RANGES.map(tuple), monotonic=SECONDS, boottime=SECONDS,
-    setgroups=st.sampled_from([None, "deny"]), keep_env=VARIABLES.map(tuple),
+    setgroups=st.sampled_from([None, "deny"]), whitelist_env=VARIABLES.map(tuple),
     **{name: st.booleans() for name in (
         "fork", "forward_signals", "keep_caps", "clear_env", "map_root_user", "map_current_user")},
 )  # fmt: skip

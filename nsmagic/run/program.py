@@ -1,0 +1,127 @@
+"""A program cell between the spawner's fork and execve(2)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import signal
+import socket
+import termios
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from nsmagic.linux import syscalls
+from nsmagic.run.channel import Channel
+from nsmagic.run.perform import perform_all, refuse
+from nsmagic.wish import steps
+
+
+def surroundings() -> dict[str, Any]:
+    """Return what a program cell takes over from the calling process, as data for a request.
+
+    Environment, umask, resource limits, nice value and CPU affinity; the current directory travels
+    as a descriptor.
+    """
+    return {
+        "environment": dict(os.environ),
+        "umask": _umask(),
+        "limits": {str(number): resource.getrlimit(number) for number in _LIMITS},
+        "nice": os.getpriority(os.PRIO_PROCESS, 0),
+        "affinity": sorted(os.sched_getaffinity(0)),
+    }
+
+
+_LIMITS = sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")})
+
+
+def _umask() -> int:
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        for line in status:
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    raise OSError(2, "no Umask line (Linux 4.7)", "/proc/self/status")
+
+
+def be_ready(orders: Channel) -> NoReturn:
+    """Wait, as a fresh fork of the spawner, for a program to run; never returns."""
+    try:
+        os.setsid()
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        _reset_signals()
+        _close_all_but({0, 1, 2, orders.sock.fileno()})
+        frame = orders.receive()
+        if frame is not None:
+            _run(frame.data, orders)
+    finally:
+        os._exit(255)
+
+
+def _run(data: Mapping[str, Any], orders: Channel) -> None:
+    channel_fd, *stdio, cwd = orders.fds
+    channel = Channel(socket.socket(fileno=channel_fd))
+    plan = [steps.from_json(step) for step in data["steps"]]
+    os.fchdir(cwd)
+    for target, source in enumerate(stdio):
+        os.dup2(source, target)
+    for fd in (*stdio, cwd):
+        os.close(fd)
+    os.umask(data["umask"])
+    _limit(data)
+    os.environ.clear()
+    os.environ.update(data["environment"])
+    spent = perform_all(plan, channel, _ToSpawner(orders, tty=data["tty"]))
+    channel.send("ready", spent=spent)
+    body = plan[-1]
+    assert isinstance(body, steps.Exec)
+    try:
+        os.execvp(body.argv[0], body.argv)
+    except OSError as error:
+        refuse(len(plan) - 1, OSError(error.errno, error.strerror, body.argv[0]), channel)
+
+
+class _ToSpawner:
+    """Tells the spawner, whose child the process is, and waits until it has told the kernel."""
+
+    def __init__(self, orders: Channel, *, tty: bool) -> None:
+        self._orders, self._tty = orders, tty
+
+    def tell(self, pid: int, *, kept: bool) -> None:
+        self._orders.send("forked", pid=pid, kept=kept)
+
+    def wait(self) -> None:
+        if self._orders.receive() is None:
+            os._exit(255)
+        # None of these is inherited: the session's leader is the process left behind.
+        os.setsid()
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if self._tty:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _reset_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        # SIGPIPE and SIGXFSZ too, which Python ignores and exec would pass on: `yes | head` hangs.
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _close_all_but(kept: set[int]) -> None:
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in kept:
+            try:
+                os.close(int(name))
+            except OSError:
+                continue  # the descriptor of the listing itself
+
+
+def _limit(data: Mapping[str, Any]) -> None:
+    for number, wanted in data["limits"].items():
+        if resource.getrlimit(int(number)) != tuple(wanted):
+            resource.setrlimit(int(number), tuple(wanted))
+    if os.getpriority(os.PRIO_PROCESS, 0) != data["nice"]:
+        os.setpriority(os.PRIO_PROCESS, 0, data["nice"])
+    if os.sched_getaffinity(0) != set(data["affinity"]):
+        os.sched_setaffinity(0, data["affinity"])

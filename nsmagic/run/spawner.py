@@ -1,0 +1,206 @@
+"""The spawner: a small program beside the kernel that makes processes and outlives its death.
+
+Exec'd once per kernel, in a session of its own, single-threaded and with few imports: a fork of it
+costs the same however large the kernel is.  It is the parent of program cells.  When the kernel
+ends, however that happens, it kills what the kernel's cells left and removes their cgroups.
+
+Requests: `spawn` (a plan and a program), `guard` and `release` (what to end with the kernel).
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NoReturn
+
+from nsmagic.linux import cgroups
+from nsmagic.run.channel import Channel, Frame
+from nsmagic.run.keeper import kill_descendants
+from nsmagic.run.program import be_ready
+
+_QUIET_MS: Final = 20
+
+
+@dataclass
+class Helper:
+    """A fork of the spawner: first it waits for orders, then it sets one program cell up.
+
+    `cell` is the PID that runs the program, 0 while that is the helper itself; `kept` tells that
+    the helper stays to keep the cell's tree.
+    """
+
+    orders: Channel
+    channel: Channel | None = None
+    cell: int = 0
+    kept: bool = False
+    listening: bool = True
+
+
+@dataclass
+class Guard:
+    """What must end with the kernel although it is not our child."""
+
+    pidfd: int = -1
+    cgroup: Path | None = None
+
+
+@dataclass
+class Spawner:
+    """The state of the program: helpers by PID, guards by the number of their cell."""
+
+    control: Channel
+    poller: select.poll = field(default_factory=select.poll)
+    spare: int = 0
+    helpers: dict[int, Helper] = field(default_factory=dict)
+    guards: dict[int, Guard] = field(default_factory=dict)
+    unclaimed: dict[int, tuple[int, resource.struct_rusage]] = field(default_factory=dict)
+
+    def serve(self, kernel: int, wake: int) -> None:
+        """Serve requests until the kernel, given as a pidfd, ends or hangs up."""
+        for fd in (self.control.sock.fileno(), kernel, wake):
+            self.poller.register(fd, select.POLLIN)
+        while not self.control.closed:
+            # A helper made beforehand, when there is time, spares the next cell the fork.
+            ready = {fd for fd, _ in self.poller.poll(None if self.spare else _QUIET_MS)}
+            if not ready:
+                self.spare = self.fork_helper()
+            if wake in ready:
+                os.read(wake, 4096)
+            for pid, helper in list(self.helpers.items()):
+                if helper.orders.sock.fileno() in ready:
+                    self.hear(pid, helper)
+            if wake in ready:
+                self.reap()
+            if self.control.sock.fileno() in ready:
+                for frame in self.control.waiting():
+                    getattr(self, f"on_{frame.kind}")(frame)
+            # Also without end-of-file: a process forked by the user may hold the kernel's socket.
+            if kernel in ready:
+                return
+
+    def fork_helper(self) -> int:
+        """Fork a process that waits for orders; return its PID."""
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            be_ready(Channel(theirs))
+        theirs.close()
+        self.helpers[pid] = Helper(Channel(ours))
+        self.poller.register(ours, select.POLLIN)
+        return pid
+
+    def on_spawn(self, frame: Frame) -> None:
+        """Let a helper do the plan's steps and execute the program."""
+        pid = self.spare or self.fork_helper()
+        self.spare = 0
+        fds = self.control.fds[:5]
+        del self.control.fds[:5]
+        helper = self.helpers[pid]
+        helper.orders.send("run", fds=fds, **frame.data)
+        helper.channel = Channel(socket.socket(fileno=fds[0]))
+        for fd in fds[1:]:
+            os.close(fd)
+
+    def hear(self, pid: int, helper: Helper) -> None:
+        """Take note of the process that goes on in the place of a helper."""
+        for frame in helper.orders.waiting():
+            helper.cell, helper.kept = frame.data["pid"], frame.data["kept"]
+            if not helper.kept:
+                os.kill(pid, signal.SIGKILL)  # it sleeps on memory that is the cell's now
+            assert helper.channel is not None
+            # It waits for us, so this is the right process.
+            pidfd = os.pidfd_open(helper.cell)
+            with suppress(OSError):
+                helper.channel.send("forked", pid=helper.cell, fds=[pidfd])
+            os.close(pidfd)
+            helper.orders.send("noted")
+        if helper.orders.closed and helper.listening:
+            self.poller.unregister(helper.orders.sock)
+            helper.listening = False
+
+    def on_guard(self, frame: Frame) -> None:
+        """Remember a process (by pidfd) or a cgroup of a cell."""
+        guard = self.guards.setdefault(frame.data["cell"], Guard())
+        if frame.data.get("cgroup"):
+            guard.cgroup = Path(frame.data["cgroup"])
+        if self.control.fds:
+            _close(guard.pidfd)
+            guard.pidfd = self.control.fds.pop(0)
+
+    def on_release(self, frame: Frame) -> None:
+        """Forget a cell that ended."""
+        guard = self.guards.pop(frame.data["cell"], None)
+        if guard is not None:
+            _close(guard.pidfd)
+
+    def reap(self) -> None:
+        """Reap every child that ended and tell the cells whose process it was."""
+        with suppress(ChildProcessError):
+            while (reaped := os.wait4(-1, os.WNOHANG))[0]:
+                self.unclaimed[reaped[0]] = reaped[1:]
+        for pid, helper in list(self.helpers.items()):
+            if pid in self.unclaimed:
+                self.hear(pid, helper)  # its last words may still be unread
+                if helper.cell not in (0, pid) and not helper.kept:
+                    self.unclaimed.pop(pid)
+                    self.helpers[helper.cell] = self.helpers.pop(pid)
+        for pid in self.unclaimed.keys() & self.helpers.keys():
+            self.tell(self.helpers.pop(pid), *self.unclaimed.pop(pid))
+
+    def tell(self, helper: Helper, status: int, usage: resource.struct_rusage) -> None:
+        """Tell the kernel how a cell ended."""
+        spent = [usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024]
+        if helper.channel is not None:
+            with suppress(OSError):  # the kernel may have closed its end after an error
+                helper.channel.send("status", status=status, usage=spent)
+            helper.channel.close()
+        if helper.listening:
+            self.poller.unregister(helper.orders.sock)
+        helper.orders.close()
+
+    def end_all(self) -> None:
+        """Kill every process and remove every cgroup of the dead kernel's cells."""
+        for guard in self.guards.values():
+            if guard.pidfd >= 0:
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(guard.pidfd, signal.SIGKILL)
+        for guard in self.guards.values():
+            if guard.cgroup is not None:
+                with suppress(OSError):  # gone already, or never made
+                    cgroups.kill(guard.cgroup)
+        kill_descendants(os.getpid(), os.open("/proc", os.O_RDONLY | os.O_CLOEXEC))
+        for guard in self.guards.values():
+            if guard.cgroup is not None:
+                with suppress(OSError):
+                    cgroups.remove(guard.cgroup)
+
+
+def _close(fd: int) -> None:
+    if fd >= 0:
+        os.close(fd)
+
+
+def main(argv: list[str]) -> NoReturn:
+    """Run the spawner: arguments are the descriptors of the control socket and the kernel's pidfd."""
+    control, kernel = map(int, argv)
+    wake, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    for fd in (control, kernel):
+        os.set_inheritable(fd, False)
+    spawner = Spawner(Channel(socket.socket(fileno=control)))
+    spawner.control.send("hello", pid=os.getpid())
+    try:
+        spawner.serve(kernel, wake)
+    finally:
+        spawner.end_all()
+    sys.exit(0)

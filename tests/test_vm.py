@@ -1,0 +1,115 @@
+"""The tests marked `linux` once more, where other things are allowed: cgroup v2 guests, a user.
+
+`make test` runs them as an ordinary user on this machine, and as root and user under User Mode
+Linux; `make test-all` adds Debian's stock kernel, which has cpuset and PSI.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.skips import needs, probe
+from tests.support.user import PROJECT
+
+if TYPE_CHECKING:
+    from tests.support.user import Account
+
+RUN_IN_VM = Path(__file__).parent / "vm" / "run-in-vm"
+KERNELS = [
+    pytest.param("uml", marks=pytest.mark.vm),
+    pytest.param("6.12", marks=[pytest.mark.vm, pytest.mark.slow]),
+]
+BOOT = 300  # s; the first boot downloads the image
+AGAIN = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=5"]
+AGAIN += ["-m", "linux and not vm and not browser"]
+
+
+@probe
+def can_boot() -> str | None:
+    """The guest wants root for its files and apt-get for its first image."""
+    if os.geteuid() != 0:
+        return "needs root"
+    if not Path("/usr/bin/apt-get").exists():
+        return "no apt-get: the images come from Debian"
+    return None
+
+
+def guest(
+    account: Account, *command: str, kernel: str = "uml", user: bool = False, timeout: float = BOOT
+) -> str:
+    """Run a command in a guest, in the project's copy; output, or AssertionError with all of it."""
+    options = ["-k", kernel, "-t", str(int(timeout))] + (["-u", "nobody"] if user else [])
+    done = subprocess.run(
+        [RUN_IN_VM, *options, "--", *command],
+        cwd=account.project,
+        # Of our private directories only the user's exist in the guest, whose /tmp is fresh.
+        env=os.environ | account.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=timeout + BOOT,
+    )
+    assert done.returncode == 0, f"exit {done.returncode} in the guest\n{done.stdout}"
+    return done.stdout
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("user", [False, True], ids=["root", "user"])
+@needs(can_boot)
+@pytest.mark.timeout(2 * BOOT)
+def test_guest_has_pure_v2_and_nsmagic(as_user: Account, kernel: str, user: bool) -> None:
+    script = """
+import os, nsmagic
+from pathlib import Path
+mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if "cgroup" in line]
+own = Path("/proc/self/cgroup").read_text().strip().removeprefix("0::")
+print(os.getuid(), [line.split()[2] for line in mounts], own.rsplit("/")[-1])
+print(*Path("/sys/fs/cgroup/cgroup.controllers").read_text().split())
+made = Path("/sys/fs/cgroup" + own).parent / "nsmagic-smoke"
+made.mkdir()
+print((made / "memory.max").read_text().strip(), os.access(made / "memory.max", os.W_OK))
+print(nsmagic.__file__)
+"""
+    lines = guest(as_user, as_user.python, "-c", script, kernel=kernel, user=user).splitlines()
+    unit = "run.scope" if user else "run.service"
+    assert lines[0] == f"{65534 if user else 0} ['cgroup2'] {unit}"
+    assert {"cpu", "io", "memory", "pids"} <= set(lines[1].split())
+    assert lines[2] == "max True"
+    assert lines[3] == f"{as_user.project}/nsmagic/__init__.py"
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("user", [False, True], ids=["root", "user"])
+@needs(can_boot)
+@pytest.mark.timeout(3 * BOOT)
+def test_linux_tests_pass_in_the_guest(as_user: Account, kernel: str, user: bool) -> None:
+    print(guest(as_user, as_user.python, *AGAIN, kernel=kernel, user=user, timeout=2 * BOOT))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="is about an ordinary user")
+@pytest.mark.timeout(BOOT)
+def test_linux_tests_pass_as_an_ordinary_user(as_user: Account) -> None:
+    done = subprocess.run(
+        [as_user.python, *AGAIN],
+        cwd=as_user.project,
+        env=os.environ | as_user.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        **as_user.popen,
+    )
+    assert done.returncode == 0, done.stdout
+    print(done.stdout)
+
+
+def test_the_command_in_the_guest_fails_loudly() -> None:
+    done = subprocess.run([RUN_IN_VM, "-k", "mars", "true"], capture_output=True, check=False)
+    assert done.returncode == 125
+    assert PROJECT in RUN_IN_VM.parents
