@@ -25,6 +25,13 @@ __version__ = "0.1.0.dev0"
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Register the magics: `%load_ext nsmagic`."""
-    from nsmagic.notebook.magics import IsolationMagics
+    from nsmagic.notebook.load import load
 
-    shell.register_magics(IsolationMagics)
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Undo what loading did: `%unload_ext nsmagic`."""
+    from nsmagic.notebook.load import unload
+
+    unload(shell)

@@ -49,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
         (home / folder).mkdir(mode=0o700, exist_ok=True)
         os.environ[name] = str(home / folder)
     tempfile.tempdir = None  # forget the directory it chose before
-    # jupyter_client's blocking calls share one loop for good: made before anybody counts descriptors.
+    # The one loop that jupyter_client keeps for its blocking calls: before anybody counts.
     ensure_event_loop()
 
 

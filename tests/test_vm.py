@@ -42,12 +42,12 @@ def can_boot() -> str | None:
 def guest(
     account: Account, *command: str, kernel: str = "uml", user: bool = False, timeout: float = BOOT
 ) -> str:
-    """Run a command in a guest, in the project's copy; output, or AssertionError with all of it."""
+    """Run a command in a guest, in the copy of the project; AssertionError unless it works."""
     options = ["-k", kernel, "-t", str(int(timeout))] + (["-u", "nobody"] if user else [])
     done = subprocess.run(
-        [RUN_IN_VM, *options, "--", *command],
-        cwd=account.project,
-        # Of our private directories only the user's exist in the guest, whose /tmp is fresh.
+        [RUN_IN_VM, *options, "--", "sh", "-c", 'cd project && exec "$0" "$@"', *command],
+        # The guest's /tmp is fresh but for the directory we start in: the user's home.
+        cwd=account.home,
         env=os.environ | account.env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -10,66 +10,88 @@ import shutil
 import stat
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from nsmagic.linux import syscalls
 from nsmagic.linux.places import look_up, look_up_program, mounts
 from nsmagic.linux.situation import granted_ranges
 from nsmagic.wish import steps
-from nsmagic.wish.circumstances import Circumstances, Place, Refusal
+from nsmagic.wish.circumstances import Circumstances, Place
 from nsmagic.wish.namespaces import NAMESPACES
 from nsmagic.wish.plan import Plan
+from nsmagic.wish.refusal import Refusal
 from nsmagic.wish.steps import Step
 
 _WHOLE: Final = ["0", "0", "4294967295"]
-_LINES_FOR_FILES: Final = {"/.dockerenv": "docker", "/run/.containerenv": "podman"}
-# What gVisor says whatever the machine: pkg/sentry/fsimpl/proc/tasks_files.go
+_MARKS: Final = {"/.dockerenv": "docker", "/run/.containerenv": "podman"}
+_MADE_FOR_MOUNTS: Final = ("/proc/sys/fs/binfmt_misc", "/proc/fs/nfsd", "/proc/openprom")
+# What gVisor says on every machine.
 _GVISOR: Final = "#1 SMP Sun Jan 10 15:06:54 PST 2016"
 
 
-def refusal(plan: Plan | None, step: Step | None, number: int, text: str) -> Refusal:
-    """Return a refused step with all that can be read about it now."""
-    bare = Refusal(step=step, number=number, text=text, plan=plan, facts=Circumstances())
-    facts = read_circumstances(place=_place(step, bare.root), kind=getattr(step, "kind", "uid"))
-    return Refusal(step=step, number=number, text=text, plan=plan, facts=facts)
-
-
-def read_circumstances(*, place: Place | None = None, kind: str = "uid") -> Circumstances:
-    """Return the circumstances of this process; what cannot be read keeps its default.
-
-    `kind` (`uid` or `gid`) is the kind of id a map is about.
-    """
+def read_circumstances(plan: Plan | None = None, step: Step | None = None) -> Circumstances:
+    """Return what may explain that Linux refused `step`; what cannot be read keeps its default."""
     status = _fields("/proc/thread-self/status")
-    helper = shutil.which(f"new{kind}map") if kind in ("uid", "gid") else None
     points = [mount.point for mount in mounts()]
     return Circumstances(
+        plan=plan,
+        place=_place(step, Refusal(step=step, number=0, facts=Circumstances(plan=plan)).root),
         uid=os.geteuid(),
-        gid=os.getegid(),
         capabilities=int(status.get("CapEff", "1ffffffffff"), 16),
-        seccomp=status.get("Seccomp", "0") == "2",
+        seccomp=status.get("Seccomp") == "2",
         unshare_filtered=_unshare_filtered(),
-        no_new_privs=status.get("NoNewPrivs", "0") == "1",
-        container=_container(),
+        no_new_privs=status.get("NoNewPrivs") == "1",
         chrooted=_chrooted(points),
-        user_namespaces_off=_text("/proc/sys/kernel/unprivileged_userns_clone") == "0",
-        apparmor=_text("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1",
-        nested=_text("/proc/self/uid_map").split() not in (_WHOLE, []),
-        pid_levels=len(status.get("NSpid", "1").split()),
-        pid_moved=_link("pid") != _link("pid_for_children"),
-        linux=_linux(),
-        known=frozenset(row.name for row in NAMESPACES if _link(row.name)),
-        limits=_limits(),
-        proc=os.path.exists("/proc/self/status"),
         root_is_mount="/" in points or not points,
-        covers=tuple(point for point in points if point.startswith("/proc/")),
-        clocks=_clocks(),
-        granted=granted_ranges(Path(f"/etc/sub{kind}"), os.geteuid()) if helper else (),
-        helper=helper or "",
-        helper_privileged=helper is not None and _is_privileged(helper),
+        covers=tuple(point for point in points if _covers_proc(point)),
+        pid_levels=len(status.get("NSpid", "1").split()),
         processes=_limit(resource.RLIMIT_NPROC),
         files=_limit(resource.RLIMIT_NOFILE),
-        place=place,
+        **_machine(),
+        **_helper(step),
     )
+
+
+def _machine() -> dict[str, Any]:
+    found = re.match(r"(\d+)\.(\d+)", platform.release())
+    uids, gids = (_text(f"/proc/self/{kind}_map") for kind in ("uid", "gid"))
+    return {
+        "container": _container(),
+        "linux": (int(found[1]), int(found[2])) if found else (0, 0),
+        "user_namespaces_off": _text("/proc/sys/kernel/unprivileged_userns_clone") == "0",
+        "apparmor": _text("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1",
+        "nested": uids.split() not in (_WHOLE, []),
+        "ids_mapped": _is_mapped(os.geteuid(), uids) and _is_mapped(os.getegid(), gids),
+        "pid_moved": _link("pid") != _link("pid_for_children"),
+        "known": frozenset(row.name for row in NAMESPACES if _link(row.name)),
+        "limits": _limits(),
+        "proc": Path("/proc/self/status").exists(),
+        "clocks": _clocks(),
+    }
+
+
+def _is_mapped(number: int, id_map: str) -> bool:
+    """Return whether an id exists in our user namespace; yes where its map cannot be read."""
+    lines = [line.split() for line in id_map.splitlines()]
+    ranges = [range(int(start), int(start) + int(count)) for start, _, count in lines]
+    return not ranges or any(number in numbers for numbers in ranges)
+
+
+def _helper(step: Step | None) -> dict[str, Any]:
+    """Describe newuidmap or newgidmap and what it may map, for a step that needs it."""
+    if not isinstance(step, steps.MapIdsByHelper):
+        return {}
+    program = shutil.which(f"new{step.kind}map")
+    return {
+        "helper": program or "",
+        "helper_privileged": program is not None and _is_privileged(program),
+        "granted": granted_ranges(Path(f"/etc/sub{step.kind}"), os.geteuid()),
+    }
+
+
+def _covers_proc(point: str) -> bool:
+    # proc_create_mount_point() in Linux makes these to be mounted on: they cover nothing.
+    return point.startswith("/proc/") and point not in _MADE_FOR_MOUNTS
 
 
 def _place(step: Step | None, root: str) -> Place | None:
@@ -127,10 +149,10 @@ def _container() -> str:
         return "gvisor"
     if "KUBERNETES_SERVICE_HOST" in os.environ:
         return "kubernetes"
-    for file, name in _LINES_FOR_FILES.items():
-        if os.path.exists(file):
+    for file, name in _MARKS.items():
+        if Path(file).exists():
             return name
-    return os.environ.get("container", "")  # set by systemd-nspawn, lxc and podman
+    return os.environ.get("container", "")  # noqa: SIM112 - set so by systemd-nspawn, lxc, podman
 
 
 def _chrooted(points: list[str]) -> bool:
@@ -138,16 +160,11 @@ def _chrooted(points: list[str]) -> bool:
     if points and "/" not in points:
         return True
     try:
-        theirs = os.stat("/proc/1/root/.")
+        theirs = Path("/proc/1/root/.").stat()
         same_mounts = os.readlink("/proc/1/ns/mnt") == _link("mnt")
     except OSError:
         return False  # an ordinary user may not look
-    return same_mounts and not os.path.samestat(theirs, os.stat("/"))
-
-
-def _linux() -> tuple[int, int]:
-    found = re.match(r"(\d+)\.(\d+)", platform.release())
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    return same_mounts and not os.path.samestat(theirs, Path("/").stat())
 
 
 def _limits() -> dict[str, int]:
@@ -168,12 +185,9 @@ def _clocks() -> dict[str, int]:
 
 def _is_privileged(program: str) -> bool:
     """Return whether the program is setuid root or has file capabilities, capabilities(7)."""
-    try:
-        status = os.stat(program)
-        mode = stat.S_ISUID if status.st_uid == 0 else 0
-        return bool(status.st_mode & mode) or "security.capability" in os.listxattr(program)
-    except OSError:
-        return False
+    status = Path(program).stat()
+    setuid_root = status.st_uid == 0 and bool(status.st_mode & stat.S_ISUID)
+    return setuid_root or "security.capability" in os.listxattr(program)
 
 
 def _limit(which: int) -> str:

@@ -29,7 +29,7 @@ class Mount:
 
 
 def mounts(mountinfo: Path = Path("/proc/self/mountinfo")) -> Iterator[Mount]:
-    """Yield the mounts that this process sees, the later ones above the earlier; none without /proc."""
+    """Yield the mounts that this process sees, upper ones later; nothing without /proc."""
     with suppress(OSError):
         for line in mountinfo.read_text(errors="surrogateescape").splitlines():
             left, _, right = line.partition(" - ")
@@ -109,7 +109,7 @@ def _near(name: str, names: list[str]) -> tuple[str, ...]:
 
 def _names(folder: Path) -> list[str]:
     try:
-        return sorted(os.listdir(folder))
+        return sorted(entry.name for entry in folder.iterdir())
     except OSError:
         return []  # a closed folder has nothing to suggest
 
@@ -134,7 +134,7 @@ def _is_elf(file: Path) -> bool:
 
 
 def interpreter_of(program: Path) -> tuple[str, str]:
-    """Return the interpreter or loader that `program` names, and its machine if that is not ours."""
+    """Return the interpreter or loader that `program` names, and its machine if not ours."""
     with program.open("rb") as content:
         head = content.read(256)
         if head.startswith(b"#!"):
@@ -145,12 +145,14 @@ def interpreter_of(program: Path) -> tuple[str, str]:
         try:
             elf = ELFFile(content)
             machine = elf.get_machine_arch()
-            loaders = [s.get_interp_name() for s in elf.iter_segments() if isinstance(s, InterpSegment)]
+            loaders = [
+                s.get_interp_name() for s in elf.iter_segments() if isinstance(s, InterpSegment)
+            ]
         except ELFError:
             return "", "damaged"
     return "".join(loaders[:1]), "" if machine == _our_machine() else machine
 
 
 def _our_machine() -> str:
-    with open("/proc/self/exe", "rb") as content:
+    with Path("/proc/self/exe").open("rb") as content:
         return str(ELFFile(content).get_machine_arch())

@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
 
-from nsmagic.wish.errors import NsmagicError, WishError
+from nsmagic.run.result import Result
+from nsmagic.wish.errors import CellFailed, NsmagicError, WishError
 
 _RED, _OFF = "\x1b[31m", "\x1b[0m"
 
@@ -21,18 +22,51 @@ class Interrupted(KeyboardInterrupt):
     """The cell was stopped by the stop button."""
 
 
-def raise_as_in_cell(ename: str, evalue: str, traceback: list[str]) -> NoReturn:
+def verdict(error: dict[str, Any] | None, result: Result, what: str) -> str:
+    """Return in one line how `what` ended badly; empty if it ended well."""
+    if error is not None and not result.stopped:
+        return f"{error['ename']}: {error['evalue']}"
+    return "" if result.ok else f"{what} {_ending(result)}"
+
+
+def raise_for(error: dict[str, Any] | None, result: Result, what: str) -> None:
+    """Raise what the cell raised, or CellFailed saying in words how `what` ended badly."""
+    lines = [] if error is None else list(error["traceback"])
+    if result.stopped == "interrupted":
+        stopped = Interrupted("interrupted")
+        _show_as(stopped, [*lines, f"{_RED}Interrupted{_OFF}: {what} {_ending(result)}"])
+        raise stopped
+    if result.stopped:
+        _raise_failed(f"{what} {_ending(result)}", result, lines)
+    if error is not None:
+        _raise_as_in_cell(str(error["ename"]), str(error["evalue"]), lines)
+    if not result.ok:
+        _raise_failed(f"{what} {_ending(result)}", result, lines)
+
+
+def _raise_failed(message: str, result: Result, lines: list[str]) -> NoReturn:
+    failed = CellFailed(message, result)
+    _show_as(failed, [*lines, *_lines(failed)])
+    raise failed
+
+
+def _raise_as_in_cell(ename: str, evalue: str, traceback: list[str]) -> NoReturn:
     """Raise the error of the child with the child's own traceback and nothing of ours."""
-    base = Interrupted if ename == "KeyboardInterrupt" else CellError
-    error = type(ename, (base,), {"__module__": "builtins"})(evalue)
-    show_as(error, traceback)
+    error = type(ename, (CellError,), {"__module__": "builtins"})(evalue)
+    _show_as(error, traceback)
     raise error
 
 
-def show_as(error: BaseException, lines: list[str]) -> None:
-    """Let IPython print `lines` in the place of a traceback."""
-    shown: Any = error
-    shown._render_traceback_ = lambda: lines
+def _ending(result: Result) -> str:
+    if result.stopped == "interrupted":
+        return "was stopped"
+    if result.stopped == "timeout":
+        return f"ran into its --timeout and was stopped after {result.seconds:.1f} s"
+    if result.stopped == "start":
+        return "did not get going within 10 s and was killed"
+    if result.signal is not None:
+        return f"was killed by {result.signal.name}"
+    return f"exited with status {result.exit_code}"
 
 
 @contextmanager
@@ -43,10 +77,19 @@ def one_message() -> Generator[None]:
     except WishError as error:
         raise UsageError(_with_hint(str(error), error.hint)) from None
     except NsmagicError as error:
-        name = type(error).__name__
-        text = _with_hint(f"{_RED}{name}{_OFF}: {error}", error.hint)
-        show_as(error, text.splitlines())
+        if not hasattr(error, "_render_traceback_"):
+            _show_as(error, _lines(error))
         raise
+
+
+def _show_as(error: BaseException, lines: list[str]) -> None:
+    """Let IPython print `lines` in the place of a traceback."""
+    shown: Any = error
+    shown._render_traceback_ = lambda: lines
+
+
+def _lines(error: NsmagicError) -> list[str]:
+    return _with_hint(f"{_RED}{type(error).__name__}{_OFF}: {error}", error.hint).splitlines()
 
 
 def _with_hint(message: str, hint: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
@@ -9,9 +10,13 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from nsmagic.notebook.failures import one_message
 from nsmagic.notebook.request import read_request
 from nsmagic.notebook.runner import Runner
+from nsmagic.wish.options import UNSHARE
+from nsmagic.wish.usage import help_text
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from nsmagic.notebook.jobs import Job
 
 
 @magics_class
@@ -20,11 +25,20 @@ class IsolationMagics(Magics):
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)  # type: ignore[no-untyped-call]
-        self._runner = Runner(shell)
+        self.runner = Runner(shell)
 
     @no_var_expand
     @line_cell_magic
-    def unshare(self, line: str, cell: str | None = None) -> None:
+    def unshare(self, line: str, cell: str | None = None) -> Job | None:
         """Run the cell, Python or a program, in new namespaces, as unshare(1) does."""
         with one_message():
-            self._runner.run(read_request("unshare", line, cell))
+            request = read_request("unshare", line, cell)
+            if request.ours.help or request.ours.version:
+                sys.stdout.write(help_text(UNSHARE))
+                return None
+            return self.runner.run(request)
+
+
+IsolationMagics.unshare.__doc__ = f"""{IsolationMagics.unshare.__doc__}
+
+{help_text(UNSHARE)}"""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     Buffer = bytes | memoryview[Any]
 
+NOTEBOOK_COLUMNS: Final = 100
 _DISPLAYS: Final = frozenset({"display_data", "update_display_data", "execute_result"})
 _COMMS: Final = frozenset({"comm_open", "comm_msg", "comm_close"})
 # What a cell may publish.  With `status` or `execute_input` it could end or rewrite its own cell.
@@ -41,6 +42,11 @@ class IOPubPublisher:
         sys.stdout.flush()
         sys.stderr.flush()
 
+    @property
+    def columns(self) -> int:
+        """How many characters fit into a line of text."""
+        return NOTEBOOK_COLUMNS
+
     def text(self, stream: str, text: str) -> None:
         """Show `text` as output of `stream`."""
         self._send("stream", {"name": stream, "text": text})
@@ -55,6 +61,18 @@ class IOPubPublisher:
         self._counter = self._counter or uuid.uuid4().hex
         transient = {"display_id": self._counter}
         content = {"data": dim(line), "metadata": {}, "transient": transient}
+        self._send("update_display_data" if update else "display_data", content)
+
+    def bundle(
+        self,
+        data: Mapping[str, str],
+        display_id: str,
+        *,
+        update: bool,
+        settled: bool,  # noqa: ARG002
+    ) -> None:
+        """Show a MIME bundle of our own, or with `update` put it in the place of an earlier one."""
+        content = {"data": dict(data), "metadata": {}, "transient": {"display_id": display_id}}
         self._send("update_display_data" if update else "display_data", content)
 
     def display(
@@ -95,6 +113,12 @@ class TerminalPublisher:
         self._display_pub = shell.display_pub
         self._streams: dict[str, TextIO] = {"stdout": sys.stdout, "stderr": sys.stderr}
         self._at_line_start = True
+        self._written: set[str] = set()
+
+    @property
+    def columns(self) -> int:
+        """How many characters fit into a line."""
+        return shutil.get_terminal_size((NOTEBOOK_COLUMNS, 24)).columns
 
     def text(self, stream: str, text: str) -> None:
         """Write and flush `text`; what the encoding of the terminal lacks becomes `?`."""
@@ -118,6 +142,19 @@ class TerminalPublisher:
             width = shutil.get_terminal_size().columns - 1
             self.text("stderr", start + "\r\x1b[K" + line.partition("\n")[0][:width])
             self._at_line_start = True
+
+    def bundle(
+        self,
+        data: Mapping[str, str],
+        display_id: str,
+        *,
+        update: bool,  # noqa: ARG002
+        settled: bool,
+    ) -> None:
+        """Write the text of a MIME bundle once, when it is `settled`: nothing can be taken back."""
+        if settled and display_id not in self._written:
+            self._written.add(display_id)
+            self.text("stdout", ("" if self._at_line_start else "\n") + data["text/plain"] + "\n")
 
     def display(
         self,

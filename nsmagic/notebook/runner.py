@@ -1,4 +1,4 @@
-"""Runs one isolated cell: request -> plan -> sandbox -> what the notebook shows."""
+"""Runs isolated cells: request -> plan -> sandbox -> what the notebook shows."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 from nsmagic.linux import cgroups
 from nsmagic.linux.situation import read_situation
-from nsmagic.notebook.cell import CellListener, raise_for, returned, run_to_end
+from nsmagic.notebook.cell import CellListener, on_sigint
 from nsmagic.notebook.child import Cell, ChildShell
+from nsmagic.notebook.explain import ExplainView
+from nsmagic.notebook.failures import raise_for, verdict
+from nsmagic.notebook.jobs import Job
 from nsmagic.notebook.pacing import OutputLimits
 from nsmagic.notebook.publish import CaptureOutput, CellOutput
-from nsmagic.notebook.publishers import publisher_for
+from nsmagic.notebook.publishers import IOPubPublisher, TerminalPublisher, publisher_for
 from nsmagic.notebook.request import Request
 from nsmagic.run.launch import ForkLauncher, Launcher
 from nsmagic.run.logs import LogFile
+from nsmagic.run.result import Result
 from nsmagic.run.sandbox import Sandbox
 from nsmagic.run.spawning import SpawnLauncher, spawner
+from nsmagic.run.terminal import Terminal
 from nsmagic.run.tree import Tree
 from nsmagic.wish import steps
+from nsmagic.wish.errors import CellFailed, NsmagicError, StepError
 from nsmagic.wish.plan import Plan, make_plan
 
 if TYPE_CHECKING:
@@ -31,38 +37,32 @@ _numbers = itertools.count(1)
 
 
 class Runner:
-    """Runs isolated cells of one notebook, one after the other or side by side."""
+    """Runs the isolated cells of one notebook."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self.limits = OutputLimits()
+        self._noted: set[str] = set()
 
-    def run(self, request: Request) -> None:
-        """Run the cell to its end; raises what it raised."""
+    def run(self, request: Request) -> Job | None:
+        """Run the cell to its end and raise what it raised, or return it as a job (`--bg`)."""
         number = next(_numbers)
-        plan, tree = self._plan(request, number)
-        publisher = publisher_for(self._shell)
-        output = self._output(publisher, request, number)
-        listener = CellListener(self._shell, output, publisher)
-        for note in plan.notes:
-            publisher.note(note)
-        before = dict(self._shell.user_ns) if request.ours.returns else {}
-        launcher = self._launcher(plan, request)
-        sandbox = Sandbox(plan, launcher, tree, listener, timeout=request.ours.timeout)
-        try:
-            result = run_to_end(sandbox)
-        finally:
-            output.finish()
-        raise_for(listener, result, what=request.program[0] if request.program else "the cell")
-        self._shell.user_ns.update(returned(listener, request.ours.returns, before))
-
-    def _plan(self, request: Request, number: int) -> tuple[Plan, Tree]:
         group = self._group(request, number)
-        situation = read_situation(request.wish, None if group is None else str(group))
-        body = steps.Exec(argv=request.program) if request.program else steps.RunPython()
-        return make_plan(request.wish, situation, body, strict=request.ours.strict), Tree(
-            number, spawner(), group
-        )
+        plan = self._plan(request, group)
+        publisher = publisher_for(self._shell)
+        explained = self._explain(request, plan, publisher)
+        if request.ours.dry_run:
+            return None
+        for note in plan.notes:
+            if note not in self._noted:
+                publisher.note(note)
+            self._noted.add(note)
+        running = RunningCell(self._shell, request, plan, publisher, explained, self.limits, number)
+        running.start(Tree(number, spawner(), group))
+        if not request.ours.bg:
+            running.finish()
+            return None
+        return running.in_background()
 
     def _group(self, request: Request, number: int) -> Path | None:
         """Name a cgroup for the cell where no PID namespace will end its tree."""
@@ -71,18 +71,123 @@ class Runner:
         place = cgroups.private_place()
         return None if place is None else place / f"nsmagic-{os.getpid()}-cell{number}"
 
-    def _output(self, publisher: Any, request: Request, number: int) -> CellOutput | CaptureOutput:
-        log = LogFile(cell=number, hold=self.limits.head)
+    def _plan(self, request: Request, group: Path | None) -> Plan:
+        situation = read_situation(request.wish, None if group is None else str(group))
+        body = steps.Exec(argv=request.program) if request.program else steps.RunPython()
+        return make_plan(request.wish, situation, body, strict=request.ours.strict)
+
+    def _explain(
+        self, request: Request, plan: Plan, publisher: IOPubPublisher | TerminalPublisher
+    ) -> ExplainView | None:
+        if not request.ours.explain and not request.ours.dry_run:
+            return None
+        view = ExplainView(publisher)
+        view.show(plan, asked=request.wish, dry_run=request.ours.dry_run)
+        return view
+
+
+class RunningCell:
+    """One cell between its start and what becomes of it."""
+
+    def __init__(
+        self,
+        shell: InteractiveShell,
+        request: Request,
+        plan: Plan,
+        publisher: IOPubPublisher | TerminalPublisher,
+        explained: ExplainView | None,
+        limits: OutputLimits,
+        number: int,
+    ) -> None:
+        self._shell, self._request, self._plan = shell, request, plan
+        self._publisher, self._explained = publisher, explained
+        self._name = request.program[0] if request.program else "the cell"
+        self._number = number
+        self._log = LogFile(cell=number, hold=limits.head, eager=request.ours.bg)
         shown = CellOutput(
-            publisher.text, log=log, limits=self.limits, now=time.monotonic,
+            publisher.text, log=self._log, limits=limits, now=time.monotonic,
             counter=publisher.counter,
         )  # fmt: skip
-        captured = [name for name, var in (("stdout", request.ours.out),
-                                           ("stderr", request.ours.err)) if var]  # fmt: skip
-        return CaptureOutput(shown, streams=captured) if captured else shown
+        variables = {"stdout": request.ours.out, "stderr": request.ours.err}
+        self._captured = {stream: name for stream, name in variables.items() if name}
+        self._output = CaptureOutput(shown, streams=self._captured) if self._captured else shown
+        self._listener = CellListener(shell, self._output, publisher, explained)
+        self._listener.asks = not request.ours.bg
+        self._before: dict[str, Any] = {}
 
-    def _launcher(self, plan: Plan, request: Request) -> Launcher:
-        if request.program:
-            return SpawnLauncher(plan, spawner(), request.body or "")
-        cell = Cell(body=request.body or "", head=request.head, returns=request.ours.returns)
-        return ForkLauncher(plan, lambda channel: ChildShell(self._shell, channel).run(cell))
+    def start(self, tree: Tree) -> None:
+        """Fork or spawn, in the calling thread."""
+        ours = self._request.ours
+        if ours.returns:
+            self._before = dict(self._shell.user_ns)
+        body = self._request.body or ""
+        terminal = Terminal(body if self._request.program else "") if ours.tty else None
+        self._sandbox = Sandbox(
+            self._plan, self._launcher(body), tree, self._listener,
+            timeout=ours.timeout, terminal=terminal,
+        )  # fmt: skip
+        self._sandbox.start()
+
+    def _launcher(self, body: str) -> Launcher:
+        ours = self._request.ours
+        if self._request.program:
+            return SpawnLauncher(self._plan, spawner(), body, tty=ours.tty)
+        cell = Cell(body=body, head=self._request.head, returns=ours.returns)
+        shell = self._shell
+        main = lambda channel: ChildShell(shell, channel).run(cell)  # noqa: E731
+        return ForkLauncher(self._plan, main, tty=ours.tty)
+
+    def finish(self) -> None:
+        """Pump in this thread until the end, then raise what the cell raised, or assign."""
+        with on_sigint(lambda *_: self._stop()):
+            result = self._pump()
+        self._assign(result)
+
+    def in_background(self) -> Job:
+        """Pump in a thread; return the job, shown as the cell's value."""
+        name = f"cell-{self._number}"
+        job = Job(name, self._sandbox, self._log.path, lambda: self._pump_and_tell(name),
+                  self._assign)  # fmt: skip
+        if self._request.ours.proc:
+            self._shell.user_ns[self._request.ours.proc] = job
+        return job
+
+    def _pump_and_tell(self, name: str) -> Result:
+        try:
+            result = self._pump()
+        except NsmagicError as error:
+            self._publisher.note(f"{name}: {error}")
+            raise
+        if problem := verdict(self._listener.error, result, self._name):
+            self._publisher.note(f"{name}: {problem}")
+        return result
+
+    def _stop(self) -> None:
+        self._output.hurry()
+        self._sandbox.interrupt()
+
+    def _pump(self) -> Result:
+        refused = None
+        try:
+            return self._sandbox.finish()
+        except StepError as error:
+            refused = error
+            raise
+        finally:
+            self._output.finish()
+            if self._explained is not None:
+                self._explained.update(self._sandbox.result, refused)
+
+    def _assign(self, result: Result) -> None:
+        ours, user_ns = self._request.ours, self._shell.user_ns
+        if isinstance(self._output, CaptureOutput):
+            for stream, name in self._captured.items():
+                user_ns[name] = self._output.text(stream)
+        if ours.proc and not ours.bg:
+            user_ns[ours.proc] = result
+        if ours.raise_error or result.stopped:
+            raise_for(self._listener.error, result, self._name)
+        user_ns.update(self._listener.values(self._before))
+        if self._listener.refused:
+            why = "; ".join(f"{name}: {why}" for name, why in self._listener.refused.items())
+            raise CellFailed(f"--return could not bring back {why}", result)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import posix
 import signal
 import socket
+import termios
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NoReturn
 
 from nsmagic.linux import syscalls
+from nsmagic.run import quiesce
 from nsmagic.run.channel import Channel
 from nsmagic.run.perform import perform_all
 from nsmagic.wish.plan import Plan
@@ -23,6 +27,7 @@ class Stdio:
     stdin: int
     stdout: int
     stderr: int
+    tty: bool = False
 
 
 Main = Callable[[Channel], NoReturn]
@@ -33,13 +38,23 @@ def fork_python(plan: Plan, stdio: Stdio, child_end: socket.socket, main: Main) 
 
     posix.fork, because a debugger (pydevd) replaces os.fork by one that makes the child connect to
     it, which hangs.  The caller has flushed its streams and holds no lock that the child needs.
+    ForkHostile if other threads make a fork impossible now, see `nsmagic.run.quiesce`.
     """
     parent = os.getpid()
-    pid = posix.fork()
+    state = quiesce.before_fork()
+    try:
+        pid = posix.fork()
+    except OSError:
+        quiesce.after_fork_in_parent(state)
+        raise
     if pid:
+        quiesce.after_fork_in_parent(state)
         return pid
     try:
+        quiesce.after_fork_in_child(state)
         _become(plan, stdio, child_end, main, parent)
+    except BaseException:
+        os.write(2, traceback.format_exc().encode())
     finally:  # whatever happens, this copy of the kernel must never return to the caller's loop
         os._exit(255)
 
@@ -55,7 +70,7 @@ def _become(
     plug_descriptors({0, 1, 2, child_end.fileno()})
     _die_with(parent)
     channel = Channel(child_end)
-    spent = perform_all(plan.steps, channel, _ToKernel(channel))
+    spent = perform_all(plan.steps, channel, _ToKernel(channel, tty=stdio.tty))
     channel.send("ready", spent=spent)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if interrupts:
@@ -81,8 +96,8 @@ def _die_with(parent: int) -> None:
 class _ToKernel:
     """Tells the kernel, whose direct child the process is, over the channel."""
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    def __init__(self, channel: Channel, *, tty: bool) -> None:
+        self._channel, self._tty = channel, tty
 
     def tell(self, pid: int, *, kept: bool) -> None:
         self._channel.send("forked", pid=pid, kept=kept)
@@ -90,9 +105,18 @@ class _ToKernel:
     def wait(self) -> None:
         if self._channel.receive() is None:
             os._exit(255)
-        # Neither is inherited: the session's leader is the process left behind.
-        os.setsid()
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        lead_session(tty=self._tty)
+
+
+def lead_session(*, tty: bool) -> None:
+    """Make this the leader of a session of its own, with fd 0 as its terminal, tied to its parent.
+
+    None of this is inherited over fork.
+    """
+    os.setsid()
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if tty:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def plug_descriptors(keep: Iterable[int]) -> None:

@@ -49,17 +49,18 @@ class Launcher(Protocol):
 class ForkLauncher:
     """Forks the calling process, for Python bodies."""
 
-    def __init__(self, plan: Plan, main: Main) -> None:
+    def __init__(self, plan: Plan, main: Main, *, tty: bool = False) -> None:
         self.pid = self.cell = 0
         self.pidfd = self.cell_fd = -1
-        self._plan, self._main = plan, main
+        self._plan, self._main, self._tty = plan, main, tty
         self._status: int | None = None
 
     def start(self, stdout: int, stderr: int) -> Channel:
         """Fork; see `nsmagic.run.fork`."""
         ours, theirs = socket.socketpair()
         with theirs, open(os.devnull, "rb") as null:
-            stdio = Stdio(stdin=null.fileno(), stdout=stdout, stderr=stderr)
+            stdin = stdout if self._tty else null.fileno()
+            stdio = Stdio(stdin=stdin, stdout=stdout, stderr=stderr, tty=self._tty)
             self.pid = self.cell = fork_python(self._plan, stdio, theirs, self._main)
         self.pidfd = self.cell_fd = os.pidfd_open(self.pid)
         self._channel = Channel(ours)

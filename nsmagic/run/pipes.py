@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from typing import Final
+from typing import Final, Protocol
 
 _WIDE: Final = 1 << 20
 _READ: Final = 1 << 20
@@ -20,8 +20,33 @@ _FLOOD_WRITES: Final = 100
 _FLOOD_WINDOW: Final = 0.1
 
 
+class Output(Protocol):
+    """Where a stream of the cell goes: `write_end` is the child's, `read` gives what it wrote."""
+
+    read_end: int
+    write_end: int
+    wide: bool
+    also: int  # events beside EPOLLIN on which `read` has something to do
+    deadline: float | None  # when `tick` is wanted, on the monotonic clock
+
+    def read(self) -> bytes:
+        """Return what there is, or b""."""
+
+    def tick(self) -> None:
+        """Do what was due at `deadline`."""
+
+    def widen(self) -> None:
+        """Let `read` be called until there is nothing left."""
+
+    def close(self) -> None:
+        """Close both ends."""
+
+
 class OutputPipe:
-    """One output stream of a cell: `write_end` goes to the child, `read` gives what it wrote."""
+    """One output stream of a cell, through a pipe of which we keep both ends."""
+
+    also = 0
+    deadline: float | None = None
 
     def __init__(self) -> None:
         self.read_end, self.write_end = os.pipe2(os.O_CLOEXEC | os.O_DIRECT)
@@ -40,6 +65,9 @@ class OutputPipe:
         if not self.wide:
             self._notice_flood()
         return data
+
+    def tick(self) -> None:
+        """Nothing is ever due for a pipe."""
 
     def _notice_flood(self) -> None:
         self._writes += 1

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import resource
 import signal
 import socket
-import termios
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from nsmagic.linux import syscalls
 from nsmagic.run.channel import Channel
+from nsmagic.run.fork import lead_session
 from nsmagic.run.perform import perform_all, refuse
 from nsmagic.wish import steps
 
@@ -92,11 +91,7 @@ class _ToSpawner:
     def wait(self) -> None:
         if self._orders.receive() is None:
             os._exit(255)
-        # None of these is inherited: the session's leader is the process left behind.
-        os.setsid()
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-        if self._tty:
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        lead_session(tty=self._tty)
 
 
 def _reset_signals() -> None:

@@ -9,11 +9,13 @@ import time
 from contextlib import ExitStack
 from typing import Final, Protocol
 
+from nsmagic.linux.circumstances import read_circumstances
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.launch import Launcher
 from nsmagic.run.perform import perform_outside
-from nsmagic.run.pipes import OutputPipe
+from nsmagic.run.pipes import Output, OutputPipe
 from nsmagic.run.result import Result
+from nsmagic.run.terminal import Terminal
 from nsmagic.run.tree import Tree
 from nsmagic.wish import steps
 from nsmagic.wish.errors import ChannelError, NsmagicError, StepError
@@ -34,6 +36,9 @@ class Listener(Protocol):
     def message(self, frame: Frame, channel: Channel) -> None:
         """Take any frame that is not about the set-up; may answer on the channel."""
 
+    def ready(self, result: Result) -> None:
+        """The set-up is done, the body starts; `result.spent` tells what it took."""
+
     def deadline(self) -> float | None:
         """Return when `tick` is wanted next, on the monotonic clock."""
 
@@ -46,13 +51,15 @@ class Sandbox:
 
     def __init__(
         self, plan: Plan, launcher: Launcher, tree: Tree, listener: Listener,
-        *, timeout: float | None = None,
+        *, timeout: float | None = None, terminal: Terminal | None = None,
     ) -> None:  # fmt: skip
         self.plan = plan
+        self._out: Output = terminal or OutputPipe()
+        self._err: Output = terminal or OutputPipe()
         self.result = Result()
         self._launcher, self._tree, self._listener = launcher, tree, listener
         self._timeout = timeout
-        self._ready = False
+        self._ready = self._over = False
         self._refused: StepError | None = None
         self._escalation: list[tuple[float, signal.Signals]] = []
         self._cleanup = ExitStack()
@@ -61,39 +68,47 @@ class Sandbox:
 
     def interrupt(self) -> None:
         """Stop the cell; safe in signal handlers and other threads.  A second call kills at once."""
-        os.eventfd_write(self._wake, 1)
+        if not self._over:
+            os.eventfd_write(self._wake, 1)
 
-    def run(self) -> Result:
-        """Run to the end; StepError if Linux refused a step, ChannelError if the cell babbled."""
-        started = time.monotonic()
-        with self._cleanup:
-            self._out, self._err = OutputPipe(), OutputPipe()
-            self._cleanup.callback(self._out.close)
-            self._cleanup.callback(self._err.close)
+    def start(self) -> None:
+        """Make the first process, in the calling thread: it ends when that thread does."""
+        self._started_at = time.monotonic()
+        with ExitStack() as on_failure:
+            on_failure.push(self._cleanup)
+            for pipe in {self._out, self._err}:
+                self._cleanup.callback(pipe.close)
             self._cleanup.callback(self._tree.clear)
             self._channel = self._launcher.start(self._out.write_end, self._err.write_end)
             self._cleanup.callback(self._channel.close)
             self._cleanup.callback(self._launcher.close)
-            with self._register() as self._poller:
-                self._adopt()
-                try:
-                    self._pump(started)
-                except BaseException:
-                    self._tree.kill()
-                    raise
+            self._poller = self._cleanup.enter_context(select.epoll(flags=select.EPOLL_CLOEXEC))
+            self._register()
+            on_failure.pop_all()
+
+    def finish(self) -> Result:
+        """Pump until the end; StepError if Linux refused a step, ChannelError if the cell babbled."""
+        with self._cleanup:
+            try:
+                self._pump()
+            except BaseException:
+                self._tree.kill()
+                raise
+            finally:
+                self._over = True
             self.result.left = self._tree.clear()
             self._drain()
-        self.result.seconds = time.monotonic() - started
+        self.result.seconds = time.monotonic() - self._started_at
         if self._refused is not None:
             raise self._refused
         return self.result
 
-    def _register(self) -> select.epoll:
-        poller = select.epoll(flags=select.EPOLL_CLOEXEC)
-        for fd in (self._out.read_end, self._err.read_end, self._channel.sock.fileno()):
-            poller.register(fd, _ET)
-        poller.register(self._wake, select.EPOLLIN)
-        return poller
+    def _register(self) -> None:
+        for pipe in {self._out, self._err}:
+            self._poller.register(pipe.read_end, _ET | pipe.also)
+        self._poller.register(self._channel.sock.fileno(), _ET)
+        self._poller.register(self._wake, select.EPOLLIN)
+        self._adopt()
 
     def _adopt(self) -> None:
         if self._launcher.pidfd >= 0:
@@ -101,23 +116,23 @@ class Sandbox:
         if self._launcher.cell_fd >= 0:
             self._tree.adopt(self._launcher.cell, self._launcher.cell_fd)
 
-    def _pump(self, started: float) -> None:
+    def _pump(self) -> None:
         handlers = {
-            self._out.read_end: lambda: self._read("stdout", self._out),
             self._err.read_end: lambda: self._read("stderr", self._err),
+            self._out.read_end: lambda: self._read("stdout", self._out),
             self._channel.sock.fileno(): self._read_channel,
             self._wake: self._woken,
         }
         ended = None
         while ended is None:
-            for fd, _ in self._poller.poll(self._patience(started)):
+            for fd, _ in self._poller.poll(self._patience()):
                 if fd in handlers:
                     handlers[fd]()
-            self._clock(started)
+            self._clock()
             ended = self._launcher.reap()
         self.result.status, self.result.usage = ended
 
-    def _read(self, stream: str, pipe: OutputPipe) -> None:
+    def _read(self, stream: str, pipe: Output) -> None:
         data = pipe.read()
         while data:
             self._listener.output(stream, data)
@@ -125,7 +140,8 @@ class Sandbox:
             data = pipe.read() if pipe.wide else b""
 
     def _drain(self) -> None:
-        self._out.wide = self._err.wide = True
+        self._out.widen()
+        self._err.widen()
         self._read_channel()
         self._read("stdout", self._out)
         self._read("stderr", self._err)
@@ -170,16 +186,17 @@ class Sandbox:
 
     def _failed(self, frame: Frame) -> None:
         step, number = self.plan.steps[frame.data["index"]], frame.data["errno"]
-        hint = hint_for(step, number)
+        hint = hint_for(step, number, read_circumstances(self.plan, step))
         self._refused = StepError(step, number, frame.data["text"], frame.data["path"], hint)
 
     def _started(self, frame: Frame) -> None:
         self._ready = True
         self.result.spent = frame.data["spent"]
+        self._listener.ready(self.result)
 
     def _woken(self) -> None:
-        os.eventfd_read(self._wake)
-        self._stop("interrupted")
+        for _ in range(os.eventfd_read(self._wake)):
+            self._stop("interrupted")
 
     def _stop(self, why: str) -> None:
         now = time.monotonic()
@@ -193,28 +210,28 @@ class Sandbox:
             (now + GRACE_SECONDS, signal.SIGTERM), (now + 2 * GRACE_SECONDS, signal.SIGKILL),
         ]  # fmt: skip
 
-    def _deadlines(self, started: float) -> list[float]:
+    def _deadlines(self) -> list[float]:
         due = [when for when, _ in self._escalation[:1]]
         if self._timeout is not None and not self.result.stopped:
-            due.append(started + self._timeout)
+            due.append(self._started_at + self._timeout)
         if not self._ready and not self.result.stopped:
-            due.append(started + START_SECONDS)
-        wanted = self._listener.deadline()
-        return due if wanted is None else [*due, wanted]
+            due.append(self._started_at + START_SECONDS)
+        return [*due, *(d for d in (self._listener.deadline(), self._out.deadline) if d is not None)]
 
-    def _patience(self, started: float) -> float | None:
-        due = self._deadlines(started)
+    def _patience(self) -> float | None:
+        due = self._deadlines()
         return max(0.0, min(due) - time.monotonic()) if due else None
 
-    def _clock(self, started: float) -> None:
+    def _clock(self) -> None:
         now = time.monotonic()
-        wanted = self._listener.deadline()
-        if wanted is not None and now >= wanted:
+        if (self._listener.deadline() or now + 1) <= now:
             self._listener.tick()
+        if (self._out.deadline or now + 1) <= now:
+            self._out.tick()
         if not self.result.stopped:
-            if self._timeout is not None and now >= started + self._timeout:
+            if self._timeout is not None and now >= self._started_at + self._timeout:
                 self._stop("timeout")
-            elif not self._ready and now >= started + START_SECONDS:
+            elif not self._ready and now >= self._started_at + START_SECONDS:
                 self._stop("start")
         if self._escalation and now >= self._escalation[0][0]:
             _, number = self._escalation.pop(0)

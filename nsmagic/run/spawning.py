@@ -83,6 +83,14 @@ def spawner() -> SpawnerClient:
     return _current
 
 
+def close_spawner() -> None:
+    """End this process's spawner, and with it everything that it guards."""
+    global _current
+    if _current is not None and _current.alive:
+        _current.close()
+    _current = None
+
+
 class SpawnLauncher:
     """Lets the spawner make the first process, for programs."""
 
@@ -99,7 +107,8 @@ class SpawnLauncher:
         """Ask for the program; see `nsmagic.run.program`."""
         ours, theirs = socket.socketpair()
         with theirs, ExitStack() as stack:
-            stdin, cwd = text_file(self._text), os.open(".", _A_DIRECTORY)
+            stdin = os.dup(stdout) if self._tty else text_file(self._text)
+            cwd = os.open(".", _A_DIRECTORY)
             for fd in (stdin, cwd):
                 stack.callback(os.close, fd)
             self._spawner.ask(

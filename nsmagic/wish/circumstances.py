@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from nsmagic.wish.idmaps import Range
 from nsmagic.wish.plan import Plan
 
-# capabilities(7)
+# The numbers of capabilities(7).
 _BITS = {
     "CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_SYS_CHROOT": 18, "CAP_SYS_ADMIN": 21, "CAP_SYS_TIME": 25,
     "CAP_SETFCAP": 31,

@@ -4,6 +4,7 @@ NsmagicError                 one clean message for a person; the notebook shows 
  ├─ WishError                what was typed makes no sense; nothing was touched
  ├─ StepError                Linux refused one step of the plan; carries step, errno and path
  ├─ CellFailed               the cell ran and ended badly (exit status, signal, timeout, limit)
+ ├─ ForkHostile              a fork of the notebook would hang now, and cannot be repaired
  └─ ChannelError             the child said something that cannot be understood
 """
 
@@ -29,12 +30,13 @@ class WishError(NsmagicError):
 
 
 class StepError(NsmagicError):
-    """Linux refused one step: `step` says which, `number` is its errno, `path` on what (or None)."""
+    """Linux refused one step: `step` says which, `number` its errno, `path` on what (or None)."""
 
     def __init__(self, step: Step, number: int, text: str, path: str | None, hint: str) -> None:
-        where = "" if path is None else f" on {path}"
+        call = step.syscall().replace("\n", "\\n")
+        on = "" if path is None or path in call or path.startswith("/proc/") else f" on {path}"
         name = errno.errorcode.get(number, str(number))
-        super().__init__(f"{step.syscall()}{where}: {text} ({name})", hint=hint)
+        super().__init__(f"{call} failed{on}: {text} ({name})", hint=hint)
         self.step = step
         self.number = number
         self.path = path
@@ -46,6 +48,10 @@ class CellFailed(NsmagicError):
     def __init__(self, message: str, result: object, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.result = result
+
+
+class ForkHostile(NsmagicError):
+    """Something in this process would hang or break a forked copy, or hang the fork itself."""
 
 
 class ChannelError(NsmagicError):

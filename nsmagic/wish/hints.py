@@ -2,9 +2,54 @@
 
 from __future__ import annotations
 
+import errno
+
+from nsmagic.wish import steps
+from nsmagic.wish.circumstances import Circumstances
+from nsmagic.wish.hints_files import FILE_HINTS
+from nsmagic.wish.hints_namespaces import NAMESPACE_HINTS
+from nsmagic.wish.hints_processes import PROCESS_HINTS
+from nsmagic.wish.refusal import Hint, Refusal
 from nsmagic.wish.steps import Step
 
+# The first row that fits is taken, so the more telling circumstance stands above.
+HINTS: tuple[Hint, ...] = (*NAMESPACE_HINTS, *PROCESS_HINTS, *FILE_HINTS)
 
-def hint_for(step: Step, number: int) -> str:
-    """Return why this step fails with this errno, and what to type; empty if nothing is known."""
-    return ""
+_MANUALS: dict[type[Step | None], str] = {
+    type(None): "fork(2)",
+    steps.SetOwner: "setuid(2)",
+    steps.Unshare: "unshare(2)",
+    steps.SetGroups: "user_namespaces(7)",
+    steps.MapIds: "user_namespaces(7)",
+    steps.MapIdsOutside: "user_namespaces(7)",
+    steps.MapIdsByHelper: "newuidmap(1)",
+    steps.Persist: "mount(2)",
+    steps.SetClock: "time_namespaces(7)",
+    steps.EnterCgroup: "cgroups(7)",
+    steps.Fork: "clone(2)",
+    steps.Propagate: "mount(2)",
+    steps.MountProc: "mount(2)",
+    steps.MountBinfmt: "mount(2)",
+    steps.LoadInterpreter: "Linux's admin-guide/binfmt-misc",
+    steps.Chroot: "chroot(2)",
+    steps.Chdir: "chdir(2)",
+    steps.SetGid: "setgid(2)",
+    steps.SetUid: "setuid(2)",
+    steps.KeepCaps: "capabilities(7)",
+    steps.Exec: "execve(2)",
+}
+
+
+def hint_for(step: Step | None, number: int, circumstances: Circumstances) -> str:
+    """Return why `step` fails with errno `number` here and, on the next line, what to type.
+
+    `step` is None where the cell's first process could not be made.
+    """
+    refusal = Refusal(step=step, number=number, facts=circumstances)
+    for row in HINTS:
+        if row.fits(refusal):
+            return row.text(refusal)
+    name = errno.errorcode.get(number, str(number))
+    manual = _MANUALS.get(type(step))
+    where = f"{manual} lists what {name} can mean" if manual else "errno(3) lists what it can mean"
+    return f"Linux gave no further reason; {where}."

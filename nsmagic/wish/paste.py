@@ -4,13 +4,15 @@ Most steps are a line of their own, typed into the shell that the lines before o
 be: an id map must stand before the shell is started, or the shell has no capabilities
 (user_namespaces(7)); a clock must be set before the first process that lives by it; only a process
 outside may write a map of many ids or keep a namespace.  unshare(1) does those, by options on the
-line that opens the shell, and their own lines are comments that name the option.
+line that opens the shell, and their own lines are comments that name the option.  Likewise a new
+root may have no mount(8) and no setpriv(1), so what follows chroot(8) is typed on its line.
 """
 
 from __future__ import annotations
 
+import posixpath
 import shlex
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import chain
 
 from nsmagic.wish import steps
@@ -22,18 +24,26 @@ from nsmagic.wish.unshare import to_argv
 
 def shell_lines(plan: Plan) -> tuple[str, ...]:
     """Return one line of bash for each step of the plan; comments begin with `#`."""
-    done_by_unshare = [step for step in plan.steps if _is_option(step, plan)]
-    options = {name for step in done_by_unshare for name in step.options}
+    by_unshare = [step for step in plan.steps if _is_option(step, plan)]
+    options = {name for step in by_unshare for name in step.options}
     wish = _only(plan.isolation, options)
     words = to_argv(wish)
     if "mnt" in wish.namespaces and "propagation" not in options:
         words.append("--propagation=unchanged")
-    return tuple(
-        _opener(words, plan) if isinstance(step, steps.Unshare)
-        else f"# by {_options_of(step, plan.isolation, words)}" if step in done_by_unshare
-        else step.shell()
-        for step in plan.steps
-    )  # fmt: skip
+    typed = [step for step in plan.steps if step not in by_unshare]
+    by_chroot = _carried_by_chroot(typed)
+
+    def line(step: Step) -> str:
+        if isinstance(step, steps.Unshare):
+            return _opener(words, plan)
+        if step in by_unshare:
+            return f"# by {_options_of(step, plan.isolation, words)}"
+        if step in by_chroot:
+            return "# on the line with chroot"
+        return _chroot(step, by_chroot, wd) if isinstance(step, steps.Chroot) else step.shell()
+
+    wd = plan.isolation.wd or "/"
+    return tuple(map(line, plan.steps))
 
 
 def unshare_command(plan: Plan) -> str:
@@ -53,8 +63,10 @@ def _is_option(step: Step, plan: Plan) -> bool:
 
 
 def _is_root_inside(plan: Plan) -> bool:
-    """Whether the shell that unshare(1) opens has its capabilities: execve(2) takes those of
-    every other id away, and mount(8) refuses to work for it."""
+    """Whether the shell that unshare(1) opens is root there, or root of no user namespace at all.
+
+    Every other id loses its capabilities by execve(2), and mount(8) refuses to work for it.
+    """
     wish = plan.isolation
     if wish.owner is not None:
         return False
@@ -64,6 +76,32 @@ def _is_root_inside(plan: Plan) -> bool:
         return False
     maps = (step.maps for step in plan.steps if isinstance(step, steps.MapIds))
     return next((lines[0].inner == 0 for lines in maps), False)
+
+
+def _carried_by_chroot(typed: list[Step]) -> list[Step]:
+    """Return the steps after chroot that need a program which the new root may lack."""
+    roots = [index for index, step in enumerate(typed) if isinstance(step, steps.Chroot)]
+    after = typed[roots[0] + 1 :] if roots else []
+    programs: tuple[type[Step], ...] = (steps.MountProc, steps.MountBinfmt)
+    # Told of the user alone, chroot(8) would change the groups too.
+    if any(isinstance(step, steps.SetGid) for step in after):
+        programs += (steps.SetGid, steps.SetUid)
+    return [step for step in after if isinstance(step, programs)]
+
+
+def _chroot(step: steps.Chroot, carried: list[Step], wd: str) -> str:
+    """Return the line with chroot(8), the mounts before it and the ids among its options."""
+    mounts, user, group = "", "", ""
+    for other in carried:
+        if isinstance(other, steps.MountProc | steps.MountBinfmt):
+            inside = posixpath.join("/", wd, other.target)
+            mounts += replace(other, target=step.root.rstrip("/") + inside).shell() + " && "
+        elif isinstance(other, steps.SetUid):
+            user = f"+{other.uid}"
+        elif isinstance(other, steps.SetGid):
+            group = f":+{other.gid}"
+    ids = f"--userspec={user}{group} --groups= " if group else ""
+    return f"{mounts}chroot {ids}{shlex.quote(step.root)} bash"
 
 
 def _only(wish: Isolation, names: set[str]) -> Isolation:

@@ -6,12 +6,13 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Final
 
 from nsmagic.wish.circumstances import Circumstances, Place
 from nsmagic.wish.namespaces import NAMESPACES
 from nsmagic.wish.steps import Chroot, Exec, MapIds, SetClock, Step
 
-LARGEST_CLOCK = 2**63 // 10**9 // 2  # seconds, KTIME_SEC_MAX / 2 in Linux: about 146 years
+LARGEST_CLOCK: Final = 2**63 // 10**9 // 2  # seconds, KTIME_SEC_MAX / 2 in Linux: about 146 years
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ class Refusal:
 
     @property
     def near(self) -> str:
-        """A sentence with what the person may have meant, after a space; empty if nothing is near."""
+        """A sentence with what the person may have meant, after spaces; or nothing."""
         names = self.place.near
         if isinstance(self.step, Exec) and names:
             return f"  Programs with such a name: {', '.join(names)}."
@@ -59,8 +60,8 @@ class Refusal:
     @property
     def full(self) -> tuple[str, ...]:
         """The wished namespaces of which /proc/sys/user allows none."""
-        return tuple(row.name for row in NAMESPACES
-                     if row.name in self.types and self.facts.limits.get(row.name) == 0)  # fmt: skip
+        names = [row.name for row in NAMESPACES if row.name in self.types]
+        return tuple(name for name in names if self.facts.limits.get(name) == 0)
 
     @property
     def settings(self) -> str:
@@ -70,8 +71,7 @@ class Refusal:
     @property
     def unknown(self) -> str:
         """The wished namespaces that this Linux was built without."""
-        return ", ".join(row.name for row in NAMESPACES
-                         if row.name in self.types and row.name not in self.facts.known)  # fmt: skip
+        return ", ".join(sorted(self.types - self.facts.known))
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -115,6 +115,10 @@ class Refusal:
         return LARGEST_CLOCK - self.clock
 
 
+FIRST: Final = type(None)  # in place of a step: the cell's first process could not be made
+ADD_USER: Final = (
+    "Add --user --map-root-user, or leave out --strict, which keeps nsmagic from adding it."
+)
 When = Callable[[Refusal], bool]
 
 
@@ -126,7 +130,7 @@ class Hint:
     facts.  No steps means every step.
     """
 
-    steps: tuple[type[Step] | type[None], ...]
+    steps: tuple[type[Step | None], ...]
     errnos: frozenset[int]
     when: When
     why: str
@@ -147,7 +151,7 @@ class Hint:
 
 
 def hint(
-    steps: tuple[type[Step] | type[None], ...], errnos: str, why: str, fix: str = "",
+    steps: tuple[type[Step | None], ...], errnos: str, why: str, fix: str = "",
     *, when: When = lambda _: True,
 ) -> Hint:  # fmt: skip
     """Return a row; `errnos` are names with spaces between."""

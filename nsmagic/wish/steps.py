@@ -18,14 +18,16 @@ from nsmagic.wish.namespaces import BY_NAME
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One thing to do to the system.  `outside` steps are done by our parent, to the child's PID.
-
-    `options` names the fields of Isolation by which unshare(1) does the same.
-    """
+    """One thing to do to the system.  `outside` steps are done by our parent to the child's PID."""
 
     name: ClassVar[str]
     outside: ClassVar[bool] = False
-    options: ClassVar[tuple[str, ...]] = ()
+    _options: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The fields of Isolation by which unshare(1) does the same."""
+        return self._options
 
     @property
     def label(self) -> str:
@@ -71,7 +73,7 @@ class SetOwner(Step):
     """Become the ids that shall own the new user namespace, unshare(1) --owner."""
 
     name: ClassVar[str] = "owner"
-    options: ClassVar[tuple[str, ...]] = ("owner",)
+    _options: ClassVar[tuple[str, ...]] = ("owner",)
     uid: int
     gid: int
 
@@ -84,7 +86,7 @@ class Unshare(Step):
     """unshare(2): leave the namespaces of the given types for new ones."""
 
     name: ClassVar[str] = "unshare"
-    options: ClassVar[tuple[str, ...]] = ("namespaces", "persist", "fork")
+    _options: ClassVar[tuple[str, ...]] = ("namespaces", "persist", "fork")
     types: tuple[str, ...]
     fork: bool = False
 
@@ -93,7 +95,7 @@ class Unshare(Step):
         return (f"unshare({'|'.join(row.clone_flag for row in rows)})",)
 
 
-_GROUP_MAPS = ("map_root_user", "map_current_user", "map_group", "map_groups")
+_OWN_ID_MAPS = ("map_root_user", "map_current_user")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +103,7 @@ class SetGroups(Step):
     """Allow or deny setgroups(2) in the new user namespace, user_namespaces(7)."""
 
     name: ClassVar[str] = "setgroups"
-    options: ClassVar[tuple[str, ...]] = ("setgroups", *_GROUP_MAPS)
+    _options: ClassVar[tuple[str, ...]] = ("setgroups", *_OWN_ID_MAPS, "map_group")
     policy: str
 
     def syscalls(self) -> tuple[str, ...]:
@@ -113,9 +115,14 @@ class MapIds(Step):
     """Write uid_map or gid_map from inside: one line for one's own id, user_namespaces(7)."""
 
     name: ClassVar[str] = "map"
-    options: ClassVar[tuple[str, ...]] = (*_GROUP_MAPS, "map_user", "map_users")
     kind: str
     maps: tuple[IdMap, ...]
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Those that map one's own id, and those of the kind."""
+        whose = {"uid": "user", "gid": "group"}[self.kind]
+        return (*_OWN_ID_MAPS, f"map_{whose}", f"map_{whose}s")
 
     @property
     def label(self) -> str:
@@ -163,7 +170,7 @@ class Persist(Step):
 
     name: ClassVar[str] = "persist"
     outside: ClassVar[bool] = True
-    options: ClassVar[tuple[str, ...]] = ("persist",)
+    _options: ClassVar[tuple[str, ...]] = ("persist",)
     link: str
     file: str
 
@@ -180,7 +187,7 @@ class SetClock(Step):
     seconds: int
 
     @property
-    def options(self) -> tuple[str, ...]:  # type: ignore[override]
+    def options(self) -> tuple[str, ...]:
         """The option named like the clock."""
         return (self.clock,)
 
@@ -212,7 +219,7 @@ class Fork(Step):
     """
 
     name: ClassVar[str] = "clone"
-    options: ClassVar[tuple[str, ...]] = ("fork",)
+    _options: ClassVar[tuple[str, ...]] = ("fork",)
     keep: bool = False
     share_memory: bool = True
     cgroup: str | None = None
@@ -237,7 +244,7 @@ class Propagate(Step):
     """Set the propagation of every mount in the new mount namespace, mount_namespaces(7)."""
 
     name: ClassVar[str] = "propagation"
-    options: ClassVar[tuple[str, ...]] = ("propagation",)
+    _options: ClassVar[tuple[str, ...]] = ("propagation",)
     kind: str
 
     def shell(self) -> str:
@@ -257,7 +264,7 @@ class MountProc(Step):
     """Mount a fresh proc(5), which shows the PID namespace of its mounter."""
 
     name: ClassVar[str] = "proc"
-    options: ClassVar[tuple[str, ...]] = ("mount_proc",)
+    _options: ClassVar[tuple[str, ...]] = ("mount_proc",)
     target: str
     make_private: bool = False
 
@@ -278,7 +285,7 @@ class MountBinfmt(Step):
     """Mount a binfmt_misc of the new user namespace (Linux 6.7)."""
 
     name: ClassVar[str] = "binfmt_misc"
-    options: ClassVar[tuple[str, ...]] = ("mount_binfmt",)
+    _options: ClassVar[tuple[str, ...]] = ("mount_binfmt",)
     target: str
 
     def shell(self) -> str:
@@ -293,7 +300,7 @@ class LoadInterpreter(Step):
     """Register an interpreter with the new binfmt_misc."""
 
     name: ClassVar[str] = "load-interp"
-    options: ClassVar[tuple[str, ...]] = ("load_interp",)
+    _options: ClassVar[tuple[str, ...]] = ("load_interp",)
     target: str
     line: str
 
@@ -309,7 +316,7 @@ class Chroot(Step):
     """chroot(2) and then chdir("/"), so that no working directory stays outside."""
 
     name: ClassVar[str] = "chroot"
-    options: ClassVar[tuple[str, ...]] = ("root",)
+    _options: ClassVar[tuple[str, ...]] = ("root",)
     root: str
 
     def shell(self) -> str:
@@ -338,7 +345,7 @@ class SetGid(Step):
     """setgid(2) after dropping the supplementary groups, as unshare(1) does."""
 
     name: ClassVar[str] = "setgid"
-    options: ClassVar[tuple[str, ...]] = ("setgid",)
+    _options: ClassVar[tuple[str, ...]] = ("setgid",)
     gid: int
 
     def shell(self) -> str:
@@ -353,7 +360,7 @@ class SetUid(Step):
     """setuid(2)."""
 
     name: ClassVar[str] = "setuid"
-    options: ClassVar[tuple[str, ...]] = ("setuid",)
+    _options: ClassVar[tuple[str, ...]] = ("setuid",)
     uid: int
 
     def shell(self) -> str:
@@ -368,7 +375,7 @@ class KeepCaps(Step):
     """Make the capabilities gained in the user namespace ambient, capabilities(7)."""
 
     name: ClassVar[str] = "keep-caps"
-    options: ClassVar[tuple[str, ...]] = ("keep_caps",)
+    _options: ClassVar[tuple[str, ...]] = ("keep_caps",)
 
     def shell(self) -> str:
         return "setpriv --inh-caps +all --ambient-caps +all bash"

@@ -1,0 +1,63 @@
+"""Background cells: `%%unshare --bg`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from nsmagic.run.result import Result
+from nsmagic.run.sandbox import Sandbox
+
+
+class Job:
+    """A cell that runs beside the notebook.  `result` is None until it ended, `log` its log file."""
+
+    def __init__(
+        self, name: str, sandbox: Sandbox, log: Path | None,
+        pump: Callable[[], Result], assign: Callable[[Result], None],
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.log = log
+        self.result: Result | None = None
+        self._sandbox, self._pump, self._assign = sandbox, pump, assign
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name=f"nsmagic-{name}", daemon=True)
+        self._thread.start()
+
+    def wait(self, timeout: float | None = None) -> Result | None:
+        """Wait for the end, `timeout` seconds at most; raise what the cell raised.
+
+        Returns the result, or None if the cell still runs.  The variables of `--return`, `--out`
+        and `--err` are assigned here, so that they never change under a running cell.
+        """
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            return None
+        if self._error is not None:
+            raise self._error
+        assert self.result is not None
+        self._assign(self.result)
+        return self.result
+
+    def kill(self) -> None:
+        """Kill the whole tree of the cell and wait for its end."""
+        self._sandbox.interrupt()
+        self._sandbox.interrupt()
+        self._thread.join()
+
+    def __repr__(self) -> str:
+        log = f", log {self.log}" if self.log else ""
+        return f"<job {self.name}: {self._state}{log}>"
+
+    @property
+    def _state(self) -> str:
+        if self._thread.is_alive():
+            return "running"
+        return "done" if self.result is not None and self.result.ok else "failed"
+
+    def _run(self) -> None:
+        try:
+            self.result = self._pump()
+        except Exception as error:  # wait() raises it, in the thread that asks
+            self._error = error
