@@ -58,6 +58,19 @@ class TestLeaks:
         assert text == f"{child.pid} (true) (zombie)"
         child.wait()
 
+    def test_a_known_process_may_become_another_program(self) -> None:
+        read, write = os.pipe()
+        go = f"import os; os.read({read}, 1); os.execvp('cat', ['cat'])"
+        command = [sys.executable, "-c", go]
+        with subprocess.Popen(command, pass_fds=[read], stdin=subprocess.PIPE) as child:
+            before = leaks.snapshot()
+            os.write(write, b"x")
+            while not leaks.describe(child.pid).endswith(" cat"):
+                pass
+            assert leaks.snapshot().added(before) == {}
+        os.close(read)
+        os.close(write)
+
     def test_sees_descriptors_and_files(self) -> None:
         before = leaks.snapshot()
         with tempfile.TemporaryDirectory(prefix="nsmagic-") as folder, Path("/dev/null").open():
@@ -179,6 +192,16 @@ class TestKernelDriver:
         with pytest.raises(TimeoutError, match="the cell did not end"):
             kernel.run("import time; time.sleep(60)", timeout=0.2)
         assert kernel.run("1").status == "ok"
+
+    def test_a_spare_helper_is_no_leak_and_an_isolated_one_is(self, kernel: KernelDriver) -> None:
+        before = leaks.snapshot()
+        kernel.run("%unshare true", raise_error=True)
+        assert leaks.leaked(before) == {}
+        run = kernel.start("%unshare --user sleep 60")
+        while not {"processes", "namespaces"} <= leaks.snapshot().added(before).keys():
+            pass  # ends with the test's timeout
+        kernel.interrupt()
+        kernel.wait(run)
 
     def test_nsmagic_is_loaded(self, fresh_kernel: KernelDriver) -> None:
         run = fresh_kernel.run("'nsmagic' in get_ipython().extension_manager.loaded")

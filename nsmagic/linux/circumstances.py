@@ -53,6 +53,7 @@ def read_circumstances(plan: Plan | None = None, step: Step | None = None) -> Ci
 
 
 def _machine() -> dict[str, Any]:
+    proc = Path("/proc/self/status").exists()
     found = re.match(r"(\d+)\.(\d+)", platform.release())
     uids, gids = (_text(f"/proc/self/{kind}_map") for kind in ("uid", "gid"))
     return {
@@ -60,21 +61,21 @@ def _machine() -> dict[str, Any]:
         "linux": (int(found[1]), int(found[2])) if found else (0, 0),
         "user_namespaces_off": _text("/proc/sys/kernel/unprivileged_userns_clone") == "0",
         "apparmor": _text("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1",
-        "nested": uids.split() not in (_WHOLE, []),
-        "ids_mapped": _is_mapped(os.geteuid(), uids) and _is_mapped(os.getegid(), gids),
+        "nested": proc and uids.split() != _WHOLE,
+        "ids_mapped": not proc
+        or (_is_mapped(os.geteuid(), uids) and _is_mapped(os.getegid(), gids)),
         "pid_moved": _link("pid") != _link("pid_for_children"),
         "known": frozenset(row.name for row in NAMESPACES if _link(row.name)),
         "limits": _limits(),
-        "proc": Path("/proc/self/status").exists(),
+        "proc": proc,
         "clocks": _clocks(),
     }
 
 
 def _is_mapped(number: int, id_map: str) -> bool:
-    """Return whether an id exists in our user namespace; yes where its map cannot be read."""
+    """Return whether an id exists in the user namespace that has this map."""
     lines = [line.split() for line in id_map.splitlines()]
-    ranges = [range(int(start), int(start) + int(count)) for start, _, count in lines]
-    return not ranges or any(number in numbers for numbers in ranges)
+    return any(int(start) <= number < int(start) + int(count) for start, _, count in lines)
 
 
 def _helper(step: Step | None) -> dict[str, Any]:

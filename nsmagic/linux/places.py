@@ -78,20 +78,23 @@ def _walk(path: str, root: str) -> tuple[Path, str]:
     Links are followed by hand, because an absolute one starts at `root` and not at our own.
     """
     top = Path(root or "/").resolve()
-    here, todo, links = top, list(Path(path).parts), 0
+    parts = Path(path).parts
+    # Each part with how to show it: as it was typed, unless it comes from a link.
+    todo = [(part, str(Path(*parts[: at + 1]))) for at, part in enumerate(parts)]
+    here, links = top, 0
     while todo:
-        name = todo.pop(0)
+        name, shown = todo.pop(0)
         if name == "/":
             here = top
         elif name == "..":
             here = here if here == top else here.parent
         elif (here / name).is_symlink() and links < _MOST_LINKS:
             links += 1
-            todo = [*Path(os.readlink(here / name)).parts, *todo]
+            todo = [*((part, "") for part in Path(os.readlink(here / name)).parts), *todo]
         elif os.path.lexists(here / name):
             here /= name
         else:
-            return here, str("/" / (here / name).relative_to(top))
+            return here, shown or str("/" / (here / name).relative_to(top))
     return here, ""
 
 
@@ -122,9 +125,12 @@ def _needs(place: Place, root: str) -> Place:
     except OSError:
         return place
     missing = interpreter != "" and _walk(interpreter, root)[1] != ""
-    script = foreign == "" and not _is_elf(real)
     return replace(
-        place, interpreter=interpreter, interpreter_missing=missing, script=script, foreign=foreign
+        place,
+        interpreter=repr(interpreter)[1:-1],
+        interpreter_missing=missing,
+        script=interpreter != "" and not _is_elf(real),
+        foreign=foreign,
     )
 
 
@@ -138,8 +144,9 @@ def interpreter_of(program: Path) -> tuple[str, str]:
     with program.open("rb") as content:
         head = content.read(256)
         if head.startswith(b"#!"):
-            words = head[2:].partition(b"\n")[0].split()
-            return (os.fsdecode(words[0]) if words else ""), ""
+            # Only blanks and tabs part words there: a carriage return belongs to the name.
+            word = re.split(rb"[ \t]", head[2:].partition(b"\n")[0].strip(b" \t"))[0]
+            return os.fsdecode(word), ""
         if not head.startswith(b"\x7fELF"):
             return "", ""
         try:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
 
+from nsmagic.linux.circumstances import read_circumstances
 from nsmagic.run.result import Result
 from nsmagic.wish.errors import CellFailed, NsmagicError, WishError
+from nsmagic.wish.hints import hint_for
 
 _RED, _OFF = "\x1b[31m", "\x1b[0m"
 
@@ -80,6 +84,10 @@ def one_message() -> Generator[None]:
         if not hasattr(error, "_render_traceback_"):
             _show_as(error, _lines(error))
         raise
+    except OSError as error:
+        failed = _not_begun(error)
+        _show_as(failed, _lines(failed))
+        raise failed from error
 
 
 def _show_as(error: BaseException, lines: list[str]) -> None:
@@ -90,6 +98,16 @@ def _show_as(error: BaseException, lines: list[str]) -> None:
 
 def _lines(error: NsmagicError) -> list[str]:
     return _with_hint(f"{_RED}{type(error).__name__}{_OFF}: {error}", error.hint).splitlines()
+
+
+def _not_begun(error: OSError) -> NsmagicError:
+    """Put into words that Linux refused something before the plan's first step."""
+    number = error.errno or 0
+    name = errno.errorcode.get(number, str(number))
+    on = "" if error.filename is None else f" on {os.fsdecode(error.filename)}"
+    facts = read_circumstances()
+    hint = hint_for(None, number, facts) if error.filename is None or not facts.proc else ""
+    return NsmagicError(f"the cell could not begin{on}: {error.strerror} ({name})", hint=hint)
 
 
 def _with_hint(message: str, hint: str) -> str:

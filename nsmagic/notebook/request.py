@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 from nsmagic.linux.ids import SystemNames
+from nsmagic.run import fresh
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.isolation import Isolation
 from nsmagic.wish.ours import Ours
@@ -30,6 +33,21 @@ class Request:
     body: str | None
     head: str
 
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """What to execute; empty for a body that runs in a forked copy of the kernel."""
+        if self.program or not self.ours.fresh:
+            return self.program
+        if self.wish.root is None:
+            return (sys.executable, "-P", fresh.__file__)
+        return ("python3", "-c", Path(fresh.__file__).read_text())
+
+    @property
+    def text(self) -> str:
+        """The cell's text for standard input; line numbers of a clean interpreter stay right."""
+        body = self.body or ""
+        return body if self.program else "\n" * self.head.count("\n") + body
+
 
 def read_request(magic: str, line: str, body: str | None) -> Request:
     """Read the magic's line and, from the top of the body, the lines stacked below it.
@@ -48,10 +66,29 @@ def read_request(magic: str, line: str, body: str | None) -> Request:
         head += f"{blank}%%{name} {rest}\n"
         body = below
     asks_only = ours.help or ours.version
+    if not asks_only:
+        _refuse_nonsense(magic, ours, program, body)
     return Request(
         magic=magic, wish=wish if asks_only else settle(wish), ours=ours, program=program,
         body=body, head=head,
     )  # fmt: skip
+
+
+def _refuse_nonsense(
+    magic: str, ours: Ours, program: Sequence[str], body: str | None
+) -> None:
+    if body is None and not program:
+        raise WishError(
+            f"%{magic} needs a program: there is no cell below it",
+            hint=f"For example %{magic} --uts hostname, or put code below %%{magic}.",
+        )
+    if ours.returns and (program or ours.fresh):
+        what = "a program" if program else "--fresh"
+        raise WishError(f"--return brings variables of a forked Python cell; {what} has none")
+    if ours.fresh and program:
+        raise WishError("--fresh is for Python cells; this line names a program", hint="Leave one out.")
+    if ours.replace and ours.name is None:
+        raise WishError("--replace needs --name")
 
 
 def _split_first(body: str) -> tuple[str, str | None, str, str]:

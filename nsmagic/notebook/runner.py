@@ -73,8 +73,9 @@ class Runner:
 
     def _plan(self, request: Request, group: Path | None) -> Plan:
         situation = read_situation(request.wish, None if group is None else str(group))
-        body = steps.Exec(argv=request.program) if request.program else steps.RunPython()
-        return make_plan(request.wish, situation, body, strict=request.ours.strict)
+        ours = request.ours
+        body = steps.Exec(argv=request.argv) if request.argv else steps.RunPython()
+        return make_plan(request.wish, situation, body, strict=ours.strict, init=ours.init)
 
     def _explain(
         self, request: Request, plan: Plan, publisher: IOPubPublisher | TerminalPublisher
@@ -120,19 +121,18 @@ class RunningCell:
         ours = self._request.ours
         if ours.returns:
             self._before = dict(self._shell.user_ns)
-        body = self._request.body or ""
-        terminal = Terminal(body if self._request.program else "") if ours.tty else None
+        text = self._request.text if self._request.argv else ""
         self._sandbox = Sandbox(
-            self._plan, self._launcher(body), tree, self._listener,
-            timeout=ours.timeout, terminal=terminal,
+            self._plan, self._launcher(text), tree, self._listener,
+            timeout=ours.timeout, terminal=Terminal(text) if ours.tty else None,
         )  # fmt: skip
         self._sandbox.start()
 
-    def _launcher(self, body: str) -> Launcher:
+    def _launcher(self, text: str) -> Launcher:
         ours = self._request.ours
-        if self._request.program:
-            return SpawnLauncher(self._plan, spawner(), body, tty=ours.tty)
-        cell = Cell(body=body, head=self._request.head, returns=ours.returns)
+        if self._request.argv:
+            return SpawnLauncher(self._plan, spawner(), text, tty=ours.tty)
+        cell = Cell(body=self._request.body or "", head=self._request.head, returns=ours.returns)
         shell = self._shell
         main = lambda channel: ChildShell(shell, channel).run(cell)  # noqa: E731
         return ForkLauncher(self._plan, main, tty=ours.tty)

@@ -184,7 +184,8 @@ _STYLE: Final = """<style>
 .nsmagic-table.nsmagic-table .numeric { text-align: right; white-space: nowrap;
   font-variant-numeric: tabular-nums; }
 .nsmagic-table.nsmagic-table .dim { opacity: .6; }
-.nsmagic-table.nsmagic-table .good { color: var(--jp-success-color1, #2e7d32); white-space: nowrap; }
+.nsmagic-table.nsmagic-table .good { white-space: nowrap;
+  color: var(--jp-success-color1, #2e7d32); }
 .nsmagic-table.nsmagic-table .bad { color: var(--jp-error-color1, #d32f2f); font-weight: 600; }
 .nsmagic-table.nsmagic-table .uncopied { user-select: none; }
 </style>"""

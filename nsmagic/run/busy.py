@@ -24,7 +24,13 @@ _WAITS: Final[frozenset[CodeType]] = frozenset(
     if (function := getattr(owner, name, None)) is not None
 )
 # Files whose functions wait or copy bytes, and never compute.
-_CARRIERS: Final = ("/ipykernel/", "/zmq/", "/multiprocessing/connection.py", "/subprocess.py")
+_CARRIERS: Final = (
+    "/ipykernel/",
+    "/zmq/",
+    "/IPython/core/history.py",
+    "/multiprocessing/connection.py",
+    "/subprocess.py",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,14 +63,14 @@ def _become(
     plan: Plan, stdio: Stdio, child_end: socket.socket, main: Main, parent: int
 ) -> NoReturn:
     interrupts = _defer_interrupts()
-    os.setsid()
     signal.set_wakeup_fd(-1)
     for target, source in enumerate((stdio.stdin, stdio.stdout, stdio.stderr)):
         os.dup2(source, target)
     plug_descriptors({0, 1, 2, child_end.fileno()})
     _die_with(parent)
     channel = Channel(child_end)
-    spent = perform_all(plan.steps, channel, _ToKernel(channel, tty=stdio.tty))
+    spent = perform_all(plan.steps, channel, _ToKernel(channel))
+    lead_session(tty=stdio.tty)
     channel.send("ready", spent=spent)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if interrupts:
@@ -96,8 +96,8 @@ def _die_with(parent: int) -> None:
 class _ToKernel:
     """Tells the kernel, whose direct child the process is, over the channel."""
 
-    def __init__(self, channel: Channel, *, tty: bool) -> None:
-        self._channel, self._tty = channel, tty
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
 
     def tell(self, pid: int, *, kept: bool) -> None:
         self._channel.send("forked", pid=pid, kept=kept)
@@ -105,16 +105,12 @@ class _ToKernel:
     def wait(self) -> None:
         if self._channel.receive() is None:
             os._exit(255)
-        lead_session(tty=self._tty)
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # not inherited over fork
 
 
 def lead_session(*, tty: bool) -> None:
-    """Make this the leader of a session of its own, with fd 0 as its terminal, tied to its parent.
-
-    None of this is inherited over fork.
-    """
+    """Make this process the leader of a session of its own, and fd 0 its terminal."""
     os.setsid()
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     if tty:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 

@@ -25,6 +25,7 @@ def keep_tree(cell: int, channel: Channel) -> NoReturn:
     """
     proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     parent = os.getppid()
+    os.setsid()  # out of the kernel's group, which the stop button signals
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGUSR1)
     for fd in (0, 1, 2):
         os.close(fd)

@@ -39,8 +39,11 @@ class Launcher(Protocol):
     def take(self, frame: Frame) -> bool:
         """Take a frame that is for the launcher; False if it is not."""
 
-    def reap(self) -> Ended | None:
-        """Return wait status and resource usage once all that was started has ended."""
+    def reap(self) -> bool:
+        """Whether all that was started has ended (and was reaped, if that is ours to do)."""
+
+    def ended(self) -> Ended:
+        """Return how, once `reap` said yes and every frame has been taken."""
 
     def close(self) -> None:
         """End and reap whatever is left."""
@@ -53,6 +56,7 @@ class ForkLauncher:
         self.pid = self.cell = 0
         self.pidfd = self.cell_fd = -1
         self._plan, self._main, self._tty = plan, main, tty
+        self._first = 0
         self._status: int | None = None
 
     def start(self, stdout: int, stderr: int) -> Channel:
@@ -72,10 +76,11 @@ class ForkLauncher:
         if frame.data["kept"]:
             self.cell_fd = os.pidfd_open(self.cell)
             return
-        # The two may share memory (take_over): the first one must not wake up again.
+        # The two may share memory (take_over): the first one must not wake up again.  Its end is
+        # not waited for now: from here on it runs no instruction of its own.
         signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
         os.close(self.pidfd)
+        self._first = self.pid
         self.pid = self.cell
         self.pidfd = self.cell_fd = os.pidfd_open(self.pid)
 
@@ -86,18 +91,25 @@ class ForkLauncher:
         self._status = wait_status(frame)
         return True
 
-    def reap(self) -> Ended | None:
+    def reap(self) -> bool:
         """Reap without waiting."""
         pid, status, usage = os.wait4(self.pid, os.WNOHANG)
         if pid == 0:
-            return None
+            return False
         self.pid = 0
-        for frame in self._channel.waiting():  # the keeper's last word may still be on its way
-            self.take(frame)
-        return (status if self._status is None else self._status), Usage.of(usage)
+        self._ended = status, Usage.of(usage)
+        return True
+
+    def ended(self) -> Ended:
+        """Return how the process ended; the keeper's word goes before its own status."""
+        status, usage = self._ended
+        return (status if self._status is None else self._status), usage
 
     def close(self) -> None:
         """Kill and reap the process if the pump ended before it."""
+        if self._first:
+            os.waitpid(self._first, 0)
+            self._first = 0
         if self.pid:
             if self.cell_fd != self.pidfd:  # the keeper ends by itself when the cell's tree has
                 wait_readable(self.pidfd, CLOSE_SECONDS)

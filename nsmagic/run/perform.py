@@ -17,6 +17,7 @@ from typing import Protocol
 
 from nsmagic.linux import syscalls
 from nsmagic.run.channel import Channel
+from nsmagic.run.init import fork_from_init
 from nsmagic.run.keeper import KEEPER_SIGNALS, keep_tree
 from nsmagic.wish import steps
 from nsmagic.wish.namespaces import clone_flags
@@ -46,6 +47,8 @@ def perform_all(plan: Sequence[Step], channel: Channel, handover: Handover) -> l
                 _ask_outside(index, channel)
             elif isinstance(step, steps.Fork):
                 _fork(step, channel, handover)
+            elif isinstance(step, steps.Init):
+                fork_from_init(channel)
             else:
                 perform(step)
         except OSError as error:

@@ -45,7 +45,6 @@ def _umask() -> int:
 def be_ready(orders: Channel) -> NoReturn:
     """Wait, as a fresh fork of the spawner, for a program to run; never returns."""
     try:
-        os.setsid()
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
         _reset_signals()
         _close_all_but({0, 1, 2, orders.sock.fileno()})
@@ -69,7 +68,8 @@ def _run(data: Mapping[str, Any], orders: Channel) -> None:
     _limit(data)
     os.environ.clear()
     os.environ.update(data["environment"])
-    spent = perform_all(plan, channel, _ToSpawner(orders, tty=data["tty"]))
+    spent = perform_all(plan, channel, _ToSpawner(orders))
+    lead_session(tty=data["tty"])
     channel.send("ready", spent=spent)
     body = plan[-1]
     assert isinstance(body, steps.Exec)
@@ -82,8 +82,8 @@ def _run(data: Mapping[str, Any], orders: Channel) -> None:
 class _ToSpawner:
     """Tells the spawner, whose child the process is, and waits until it has told the kernel."""
 
-    def __init__(self, orders: Channel, *, tty: bool) -> None:
-        self._orders, self._tty = orders, tty
+    def __init__(self, orders: Channel) -> None:
+        self._orders = orders
 
     def tell(self, pid: int, *, kept: bool) -> None:
         self._orders.send("forked", pid=pid, kept=kept)
@@ -91,7 +91,7 @@ class _ToSpawner:
     def wait(self) -> None:
         if self._orders.receive() is None:
             os._exit(255)
-        lead_session(tty=self._tty)
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # not inherited over fork
 
 
 def _reset_signals() -> None:

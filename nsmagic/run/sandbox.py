@@ -108,13 +108,15 @@ class Sandbox:
             self._poller.register(pipe.read_end, _ET | pipe.also)
         self._poller.register(self._channel.sock.fileno(), _ET)
         self._poller.register(self._wake, select.EPOLLIN)
-        self._adopt()
+        self._adopt(final=not any(isinstance(step, steps.Fork) for step in self.plan.steps))
 
-    def _adopt(self) -> None:
-        if self._launcher.pidfd >= 0:
+    def _adopt(self, *, final: bool) -> None:
+        ours = self._launcher.pidfd >= 0  # the spawner ends its own children without being asked
+        if ours:
             self._poller.register(self._launcher.pidfd, select.EPOLLIN)
         if self._launcher.cell_fd >= 0:
-            self._tree.adopt(self._launcher.cell, self._launcher.cell_fd)
+            guard = ours and final
+            self._tree.adopt(self._launcher.cell, self._launcher.cell_fd, guard=guard)
 
     def _pump(self) -> None:
         handlers = {
@@ -123,14 +125,13 @@ class Sandbox:
             self._channel.sock.fileno(): self._read_channel,
             self._wake: self._woken,
         }
-        ended = None
-        while ended is None:
+        while not self._launcher.reap():
             for fd, _ in self._poller.poll(self._patience()):
                 if fd in handlers:
                     handlers[fd]()
             self._clock()
-            ended = self._launcher.reap()
-        self.result.status, self.result.usage = ended
+        self._read_channel()
+        self.result.status, self.result.usage = self._launcher.ended()
 
     def _read(self, stream: str, pipe: Output) -> None:
         data = pipe.read()
@@ -171,7 +172,7 @@ class Sandbox:
         if self._launcher.pidfd >= 0:
             self._poller.unregister(self._launcher.pidfd)
         self._launcher.forked(frame)
-        self._adopt()
+        self._adopt(final=True)
         if self._launcher.pidfd >= 0:  # our own child waits for us; the spawner's waits for it
             self._channel.send("noted")
 

@@ -135,10 +135,15 @@ class SpawnLauncher:
             return False
         return True
 
-    def reap(self) -> Ended | None:
-        """Return what the spawner told; NsmagicError if it ended without a word."""
+    def reap(self) -> bool:
+        """Whether the spawner told of the end; NsmagicError if it ended itself without a word."""
         if self._ended is None and self._channel.closed:
             raise NsmagicError("the spawner ended while the cell ran", hint="Run the cell again.")
+        return self._ended is not None
+
+    def ended(self) -> Ended:
+        """Return what the spawner told."""
+        assert self._ended is not None
         return self._ended
 
     def close(self) -> None:

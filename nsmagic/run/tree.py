@@ -24,17 +24,24 @@ class Tree:
         self.pid = 0
         self._cell, self._guard = cell, guard
         self._pidfd = -1
+        self._guarded = cgroup is not None
         if cgroup is not None:
             # First the guard, then the group: whenever the kernel dies, somebody knows of it.
             guard.ask("guard", cell=cell, cgroup=str(cgroup))
             cgroup.mkdir()
 
-    def adopt(self, pid: int, pidfd: int) -> None:
-        """Take the process `pid`, which `pidfd` names for good, as the main one."""
+    def adopt(self, pid: int, pidfd: int, *, guard: bool) -> None:
+        """Take the process `pid`, which `pidfd` names for good, as the main one.
+
+        With `guard` the spawner kills it when the kernel dies: the cell could have taken back its
+        own PR_SET_PDEATHSIG, which is enough for a process that only sets the cell up.
+        """
         self._forget()
         self._pidfd = os.dup(pidfd)
         self.pid = pid
-        self._guard.ask("guard", cell=self._cell, fds=[pidfd])
+        if guard:
+            self._guarded = True
+            self._guard.ask("guard", cell=self._cell, fds=[pidfd])
 
     def interrupt(self, number: signal.Signals) -> None:
         """Send `number` to the main process's group, as a terminal does."""
@@ -68,8 +75,10 @@ class Tree:
             left = cgroups.kill(self.cgroup)
             cgroups.remove(self.cgroup)
             self.cgroup = None
-        with suppress(NsmagicError):  # a spawner that is gone guards nothing
-            self._guard.ask("release", cell=self._cell)
+        if self._guarded:
+            self._guarded = False
+            with suppress(NsmagicError):  # a spawner that is gone guards nothing
+                self._guard.ask("release", cell=self._cell)
         return left
 
     def _forget(self) -> None:

@@ -36,6 +36,7 @@ _MANUALS: dict[type[Step | None], str] = {
     steps.SetGid: "setgid(2)",
     steps.SetUid: "setuid(2)",
     steps.KeepCaps: "capabilities(7)",
+    steps.Init: "clone(2)",
     steps.Exec: "execve(2)",
 }
 

@@ -106,9 +106,9 @@ _KEEPERS = (
     ),
     hint(
         (Persist,), "ENOENT",
-        "The directory of {p.path} does not exist.{r.near}",
+        "The directory {p.missing} does not exist.{r.near}",
         "mkdir -p $(dirname {p.path})",
-        when=lambda r: bool(r.place.missing),
+        when=lambda r: r.place.missing not in ("", r.place.path),
     ),
     hint(
         (Persist,), "EROFS",
@@ -197,7 +197,7 @@ _PROGRAMS = (
     hint(
         (Exec,), "EACCES",
         "{p.path} is not marked as executable.",
-        "chmod +x {r.root}{p.path}",
+        "If it is a program: chmod +x {r.root}{p.path}",
         when=lambda r: r.place.closed == r.root + r.place.path,
     ),
     hint(

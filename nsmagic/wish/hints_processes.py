@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nsmagic.wish.refusal import ADD_USER, FIRST, Hint, hint
-from nsmagic.wish.steps import EnterCgroup, Fork, SetClock, SetGid, SetOwner, SetUid
+from nsmagic.wish.steps import EnterCgroup, Fork, Init, SetClock, SetGid, SetOwner, SetUid
 
 _CLOCKS = (
     hint(
@@ -46,19 +46,19 @@ _FORKS = (
         when=lambda r: r.facts.seccomp,
     ),
     hint(
-        (FIRST, Fork), "ENOMEM",
+        (FIRST, Fork, Init), "ENOMEM",
         "The notebook's children go into a PID namespace of which PID 1 has ended, and there Linux "
         "makes no process any more.  Somebody called unshare(CLONE_NEWPID) in the notebook itself.",
         "Restart the notebook's kernel; %%unshare --pid leaves the notebook where it is.",
         when=lambda r: r.facts.pid_moved,
     ),
     hint(
-        (FIRST, Fork), "ENOMEM",
+        (FIRST, Fork, Init), "ENOMEM",
         "Memory for one more process is short on this machine or in its container.",
         "free -h and docker stats show how much is left.",
     ),
     hint(
-        (FIRST, Fork), "EAGAIN",
+        (FIRST, Fork, Init), "EAGAIN",
         "You have as many processes and threads as you may: ulimit -u is {f.processes}; a cgroup's "
         "pids.max (docker run --pids-limit) counts too.",
         "ps -eLf | wc -l   counts them; end some, or raise the limit.",

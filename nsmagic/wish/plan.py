@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from nsmagic.wish import steps
+from nsmagic.wish.errors import WishError
 from nsmagic.wish.idmaps import Ids, id_lines
 from nsmagic.wish.isolation import IdMap, Isolation, SubIds
 from nsmagic.wish.namespaces import NAMESPACES
@@ -41,12 +42,15 @@ class Plan:
 
 
 def make_plan(
-    wish: Isolation, situation: Situation, body: Step, *, strict: bool = False
+    wish: Isolation, situation: Situation, body: Step, *, strict: bool = False, init: bool = False
 ) -> Plan:
     """Return the plan for `wish`; `strict` switches off what nsmagic implies.
 
-    Raises WishError where the wish contradicts itself.
+    With `init` an init of ours is PID 1 and the cell its child.  Raises WishError where the wish
+    contradicts itself.
     """
+    if init and "pid" not in wish.namespaces:
+        raise WishError("--init needs a new PID namespace", hint="Add --pid (-p).")
     isolation, notes = settle(wish), []
     if not strict:
         isolation, notes = _imply(isolation, situation)
@@ -55,6 +59,7 @@ def make_plan(
         *_fork(isolation, situation),
         *_persist(isolation),
         *_after_fork(isolation),
+        *([steps.Init()] if init else []),
         body,
     )
     return Plan(isolation=isolation, steps=listed, notes=tuple(notes))

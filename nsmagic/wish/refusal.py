@@ -122,6 +122,11 @@ ADD_USER: Final = (
 When = Callable[[Refusal], bool]
 
 
+def always(_: Refusal) -> bool:
+    """The circumstances do not matter."""
+    return True
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hint:
     """One row: for these steps and these errnos, `when` it holds, why it is so and what to type.
@@ -152,7 +157,7 @@ class Hint:
 
 def hint(
     steps: tuple[type[Step | None], ...], errnos: str, why: str, fix: str = "",
-    *, when: When = lambda _: True,
+    *, when: When = always,
 ) -> Hint:  # fmt: skip
     """Return a row; `errnos` are names with spaces between."""
     numbers = frozenset(getattr(errno, name) for name in errnos.split())

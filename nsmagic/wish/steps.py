@@ -230,8 +230,8 @@ class Fork(Step):
     def syscalls(self) -> tuple[str, ...]:
         if self.keep:
             reaper = "prctl(PR_SET_CHILD_SUBREAPER, 1)"
-            return (reaper, "clone(child_stack=NULL, flags=CLONE_PIDFD|SIGCHLD)")
-        flags = "CLONE_PIDFD|CLONE_PARENT"
+            return (reaper, "clone(child_stack=NULL, flags=SIGCHLD)")
+        flags = "CLONE_PARENT"
         if self.share_memory:
             flags = "CLONE_VM|CLONE_VFORK|CLONE_PARENT|CLONE_PARENT_SETTID"
         if self.cgroup is None:
@@ -402,6 +402,19 @@ class ClearEnvironment(Step):
         return ("(none: the environment is the process's own memory)",)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Init(Step):
+    """Stay as PID 1 that reaps and forwards signals, and go on as its child, PID 2."""
+
+    name: ClassVar[str] = "init"
+
+    def shell(self) -> str:
+        return "# an init such as tini(1) would be PID 1 here and start the next line"
+
+    def syscalls(self) -> tuple[str, ...]:
+        return ("clone(SIGCHLD)",)
+
+
 def _execve(argv: Sequence[str]) -> str:
     # A bare name is looked for along PATH; which try succeeds is known only when it is run.
     path = argv[0] if "/" in argv[0] else f".../{argv[0]}"
@@ -440,7 +453,7 @@ STEPS: dict[str, type[Step]] = {
     for cls in (
         SetOwner, Unshare, SetGroups, MapIds, MapIdsOutside, MapIdsByHelper, Persist, SetClock,
         EnterCgroup, Fork, Propagate, MountProc, MountBinfmt, LoadInterpreter, Chroot, Chdir,
-        SetGid, SetUid, KeepCaps, ClearEnvironment, Exec, RunPython,
+        SetGid, SetUid, KeepCaps, ClearEnvironment, Init, Exec, RunPython,
     )
 }  # fmt: skip
 

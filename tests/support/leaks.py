@@ -26,9 +26,11 @@ PROC = "/proc"
 MARK = f"NSMAGIC_TEST_ID={os.getpid()}-{time.time_ns()}"
 DEADLINE = 2.0  # s; Linux tears network namespaces down asynchronously
 TICK = 0.02  # s; for what announces its end to nobody: cgroup directories, zombies, files
-NAMESPACE = re.compile(rf"(?:{'|'.join(row.name for row in NAMESPACES)}):\[\d+\]$")
+NAMES = [row.name for row in NAMESPACES]
+NAMESPACE = re.compile(rf"(?:{'|'.join(NAMES)}):\[\d+\]$")
 # arg_start to env_end in proc_pid_stat(5), counted from the state: kept by fork, not by execve.
 ADDRESSES = slice(45, 49)
+SPAWNER = "nsmagic.run.spawner"  # in its command line
 # Processes seen before and not ours: looked at once.  A PID used again between two looks is missed.
 _foreign: set[int] = set()
 
@@ -51,6 +53,9 @@ class Snapshot:
             field.name: sorted(getattr(self, field.name) - getattr(before, field.name))
             for field in fields(self)
         }
+        # By number alone: a process that was there may have called execve(2), or be a zombie now.
+        known = {text.split()[0] for text in before.processes}
+        news["processes"] = [text for text in news["processes"] if text.split()[0] not in known]
         return {kind: things for kind, things in news.items() if things}
 
 
@@ -120,6 +125,7 @@ def _wait_for_news(processes: list[str] | tuple[()]) -> None:
 def _our_processes() -> tuple[frozenset[str], frozenset[str]]:
     """Processes of ours other than this one, and the namespaces that any of ours is in or holds."""
     processes: set[str] = set()
+    spares: set[str] = set()  # one for each spawner
     namespaces = set(_namespaces("self"))
     alive = {int(name) for name in os.listdir(PROC) if name.isdigit()}  # noqa: PTH208 - twice as fast
     _foreign.intersection_update(alive)
@@ -128,7 +134,14 @@ def _our_processes() -> tuple[frozenset[str], frozenset[str]]:
             text = describe(pid)
         except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
             continue
-        if text:
+        if (
+            text
+            and SPAWNER in text
+            and _is_spare(pid)
+            and (parent := _stat(pid)[0][1]) not in spares
+        ):
+            spares.add(parent)
+        elif text:
             processes.add(text)
             namespaces |= _namespaces(str(pid))
         else:
@@ -149,6 +162,16 @@ def describe(pid: int) -> str:
     command = _read(f"/proc/{pid}/cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
     text = f"{pid} {command or command_name}"
     return f"{text} (zombie)" if state == "Z" else text
+
+
+def _is_spare(pid: int) -> bool:
+    """The helper that a spawner forks beforehand: no program of its own, nothing unshared yet."""
+    fields = _stat(pid)[0]
+    parent = int(fields[1])
+    if fields[ADDRESSES] != _stat(parent)[0][ADDRESSES]:
+        return False
+    own, above = ([os.readlink(f"/proc/{p}/ns/{name}") for name in NAMES] for p in (pid, parent))
+    return own == above
 
 
 def _stat(pid: int) -> tuple[list[str], str]:
