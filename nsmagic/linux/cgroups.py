@@ -60,7 +60,7 @@ def kill(group: Path) -> int:
 
 
 def remove(group: Path, *, seconds: float = 2.0) -> None:
-    """Remove the group once it is empty, for which it waits at most `seconds`; OSError otherwise."""
+    """Remove the group once it is empty, waiting `seconds` at most for that; OSError otherwise."""
     deadline = time.monotonic() + seconds
     with (group / "cgroup.events").open() as events:
         poller = select.poll()

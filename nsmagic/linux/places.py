@@ -46,7 +46,7 @@ def _plain(field: str) -> str:
 def look_up(path: str, root: str = "") -> Place:
     """Return what is known about `path` as a process whose root is `root` sees it."""
     if not path.startswith("/"):
-        path = "/" + path if root else str(Path.cwd() / path)
+        path = "/" + path if root else f"/proc/self/cwd/{path}"
     real, missing = _walk(path, root)
     above = [mount for mount in mounts() if real.is_relative_to(mount.point)]
     mount = max(enumerate(above), key=lambda pair: (len(pair[1].point), pair[0]), default=None)
@@ -56,7 +56,7 @@ def look_up(path: str, root: str = "") -> Place:
         place = replace(place, mount=mount[1].point, options=options, shared=shared)
     if missing:
         return replace(place, near=_near(Path(missing).name, _names(real)))
-    return replace(place, directory=real.is_dir())
+    return replace(place, directory=os.path.isdir(real))
 
 
 def look_up_program(name: str, root: str = "") -> Place:
@@ -88,11 +88,13 @@ def _walk(path: str, root: str) -> tuple[Path, str]:
             here = top
         elif name == "..":
             here = here if here == top else here.parent
-        elif (here / name).is_symlink() and links < _MOST_LINKS:
+        elif os.path.islink(here / name) and links < _MOST_LINKS:
             links += 1
             todo = [*((part, "") for part in Path(os.readlink(here / name)).parts), *todo]
         elif os.path.lexists(here / name):
             here /= name
+        elif not os.access(here, os.X_OK):
+            return here, ""  # a closed folder does not tell what it has
         else:
             return here, shown or str("/" / (here / name).relative_to(top))
     return here, ""

@@ -13,7 +13,7 @@ from nsmagic.wish.plan import Situation
 
 
 def read_situation(wish: Isolation, cgroup: str | None = None) -> Situation:
-    """Return the situation of the calling process; files are read only if `wish` asks for ranges."""
+    """Return the situation of the calling process; reads files only if `wish` asks for ranges."""
     capabilities = syscalls.effective_capabilities()
     return Situation(
         uids=_ids("uid", os.geteuid(), bool(wish.map_users)),

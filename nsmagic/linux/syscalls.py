@@ -11,7 +11,7 @@ import platform
 import struct
 from typing import Final, NoReturn
 
-# mount(2)
+# of mount(2) and umount2(2)
 MS_RDONLY: Final = 0x1
 MS_NOSUID: Final = 0x2
 MS_NODEV: Final = 0x4
@@ -24,14 +24,14 @@ MS_SLAVE: Final = 1 << 19
 MS_SHARED: Final = 1 << 20
 MNT_DETACH: Final = 0x2
 
-# prctl(2)
+# of prctl(2)
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_CHILD_SUBREAPER: Final = 36
 PR_GET_TID_ADDRESS: Final = 40
 PR_CAP_AMBIENT: Final = 47
 PR_CAP_AMBIENT_RAISE: Final = 2
 
-# clone(2)
+# of clone(2)
 CLONE_VM: Final = 0x100
 CLONE_VFORK: Final = 0x4000
 CLONE_PARENT: Final = 0x8000
@@ -113,7 +113,7 @@ def prctl(option: int, value: int = 0, third: int = 0) -> int:
 
 
 def thread_id_address() -> int | None:
-    """Return where libc keeps this thread's id (prctl PR_GET_TID_ADDRESS), None where Linux hides it.
+    """Return where libc keeps this thread's id, PR_GET_TID_ADDRESS; None where Linux hides it.
 
     Needs CONFIG_CHECKPOINT_RESTORE.
     """

@@ -6,7 +6,7 @@ import getpass
 import signal
 import threading
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +72,8 @@ class CellListener:
 
     def _on_input(self, frame: Frame, channel: Channel) -> None:
         self._out.settle()
-        channel.send("line", **self._ask(str(frame.data["prompt"]), bool(frame.data["password"])))
+        answer = self._ask(str(frame.data["prompt"]), bool(frame.data["password"]))
+        channel.send("line", text=answer.get("text"), problem=answer.get("problem"))
 
     def _ask(self, prompt: str, password: bool) -> dict[str, str]:
         if not self.asks:
@@ -100,8 +101,8 @@ class CellListener:
 
 
 @contextmanager
-def on_sigint(handler: Any) -> Generator[None]:
-    """Handle SIGINT by `handler`; in other threads than the main one, where none can, do nothing."""
+def on_sigint(handler: Callable[..., object]) -> Generator[None]:
+    """Handle SIGINT by `handler`; does nothing but in the main thread, where alone one can."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

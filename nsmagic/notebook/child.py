@@ -58,7 +58,8 @@ class ChildShell:
         """Run `cell` as IPython runs a cell; end the process with its status."""
         self._neutralise()
         before = dict(self._shell.user_ns) if cell.returns else {}
-        done = self._shell.run_cell(_padded(cell), store_history=False)
+        shell: Any = self._shell
+        done = shell.run_cell(_padded(cell), store_history=False)
         error = done.error_before_exec or done.error_in_exec
         status = _exit_status(error)
         if error is None and cell.returns:
@@ -79,7 +80,7 @@ class ChildShell:
         gc.freeze()  # or the collector touches, and so copies, every page of the notebook
         atexit._clear()
         sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]
+        threading.settrace(None)
         threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
         self._own_streams()
         self._own_loop()
@@ -156,8 +157,8 @@ class ChildShell:
         self._error = {"ename": etype.__name__, "evalue": str(evalue), "traceback": list(stb)}
 
     def _publish(
-        self, _stream: Any, message: Any, content: Any = None, parent: Any = None,
-        ident: Any = None, buffers: Any = None, *, metadata: Any = None, **_: Any,
+        self, _stream: Any, message: Any, content: Any = None, _parent: Any = None,
+        _ident: Any = None, buffers: Any = None, *, metadata: Any = None, **_: Any,
     ) -> dict[str, Any]:  # fmt: skip
         """Stand in for jupyter_client's Session.send, the only way out of ipykernel."""
         if isinstance(message, dict):
@@ -243,5 +244,5 @@ def _exit_status(error: BaseException | None) -> int | None:
         return None
     if error.code is None or isinstance(error.code, int):
         return (error.code or 0) & 0xFF
-    print(error.code, file=sys.stderr)
+    sys.stderr.write(f"{error.code}\n")
     return 1

@@ -11,7 +11,7 @@ from nsmagic.run.sandbox import Sandbox
 
 
 class Job:
-    """A cell that runs beside the notebook.  `result` is None until it ended, `log` its log file."""
+    """A cell beside the notebook.  `result` is None until it ended, `log` is its log file."""
 
     def __init__(
         self, name: str, sandbox: Sandbox, log: Path | None,
@@ -59,5 +59,5 @@ class Job:
     def _run(self) -> None:
         try:
             self.result = self._pump()
-        except Exception as error:  # wait() raises it, in the thread that asks
+        except Exception as error:  # noqa: BLE001 - wait() raises it, in the thread that asks
             self._error = error

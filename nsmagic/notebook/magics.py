@@ -24,7 +24,7 @@ class IsolationMagics(Magics):
     """`%%unshare` and its kin."""
 
     def __init__(self, shell: InteractiveShell) -> None:
-        super().__init__(shell)  # type: ignore[no-untyped-call]
+        super().__init__(shell)
         self.runner = Runner(shell)
 
     @no_var_expand

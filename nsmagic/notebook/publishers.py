@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ipykernel.kernelbase import Kernel
     from IPython.core.interactiveshell import InteractiveShell
 
-    Buffer = bytes | memoryview[Any]
+    Buffer = bytes | bytearray | memoryview[Any]
 
 NOTEBOOK_COLUMNS: Final = 100
 _DISPLAYS: Final = frozenset({"display_data", "update_display_data", "execute_result"})
@@ -101,7 +101,7 @@ class IOPubPublisher:
             dict(content),
             parent=self._parent,
             ident=(self._topic + msg_type).encode(),
-            buffers=list(buffers),
+            buffers=[memoryview(buffer) for buffer in buffers],
             metadata=dict(metadata or {}),
         )
 

@@ -24,7 +24,7 @@ READERS: dict[str, Read] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One isolated cell.  `body` is None for a line magic; `head` are the magic lines themselves."""
+    """One isolated cell.  `body` is None for a line magic; `head` holds the magic lines."""
 
     magic: str
     wish: Isolation
@@ -74,9 +74,7 @@ def read_request(magic: str, line: str, body: str | None) -> Request:
     )  # fmt: skip
 
 
-def _refuse_nonsense(
-    magic: str, ours: Ours, program: Sequence[str], body: str | None
-) -> None:
+def _refuse_nonsense(magic: str, ours: Ours, program: Sequence[str], body: str | None) -> None:
     if body is None and not program:
         raise WishError(
             f"%{magic} needs a program: there is no cell below it",
@@ -86,7 +84,9 @@ def _refuse_nonsense(
         what = "a program" if program else "--fresh"
         raise WishError(f"--return brings variables of a forked Python cell; {what} has none")
     if ours.fresh and program:
-        raise WishError("--fresh is for Python cells; this line names a program", hint="Leave one out.")
+        raise WishError(
+            "--fresh is for Python cells; this line names a program", hint="Leave one out."
+        )
     if ours.replace and ours.name is None:
         raise WishError("--replace needs --name")
 

@@ -53,7 +53,7 @@ def fork_python(plan: Plan, stdio: Stdio, child_end: socket.socket, main: Main) 
     try:
         quiesce.after_fork_in_child(state)
         _become(plan, stdio, child_end, main, parent)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - told, and the process ends
         os.write(2, traceback.format_exc().encode())
     finally:  # whatever happens, this copy of the kernel must never return to the caller's loop
         os._exit(255)

@@ -18,13 +18,15 @@ def run(source: str) -> None:
     linecache.cache[TITLE] = len(source), None, source.splitlines(True), TITLE
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     try:
-        tree = compile(source, TITLE, "exec", ast.PyCF_ONLY_AST)
-        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        tree = ast.parse(source, TITLE)
+        last = tree.body[-1] if tree.body else None
+        if isinstance(last, ast.Expr):
+            del tree.body[-1]
         exec(compile(tree, TITLE, "exec"), main.__dict__)
-        if last is not None:
+        if isinstance(last, ast.Expr):
             expression = compile(ast.Expression(last.value), TITLE, "eval")
             sys.displayhook(eval(expression, main.__dict__))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the cell's own, shown as Python shows it
         frames = error.__traceback__
         while frames is not None and frames.tb_frame.f_code.co_filename != TITLE:
             frames = frames.tb_next

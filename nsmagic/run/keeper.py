@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import defaultdict
+from contextlib import suppress
 from typing import Final, NoReturn
 
 from nsmagic.linux import syscalls
@@ -34,10 +35,8 @@ def keep_tree(cell: int, channel: Channel) -> NoReturn:
             kill_descendants(os.getpid(), proc)
         signal.sigwait(KEEPER_SIGNALS)
     kill_descendants(os.getpid(), proc)
-    try:
+    with suppress(OSError):  # our parent may be gone, and nobody left to be told
         channel.send("cell_status", status=status)
-    except OSError:
-        pass  # our parent is gone; nobody is left to be told
     os._exit(0)
 
 
@@ -111,7 +110,5 @@ def _parent_and_state(name: str, proc: int) -> tuple[int, str]:
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass

@@ -114,7 +114,11 @@ def _(step: steps.EnterCgroup) -> None:
 
 @perform.register
 def _(step: steps.Propagate) -> None:
-    kind = {"private": syscalls.MS_PRIVATE, "slave": syscalls.MS_SLAVE, "shared": syscalls.MS_SHARED}
+    kind = {
+        "private": syscalls.MS_PRIVATE,
+        "slave": syscalls.MS_SLAVE,
+        "shared": syscalls.MS_SHARED,
+    }
     syscalls.mount("none", "/", None, syscalls.MS_REC | kind[step.kind])
 
 
@@ -165,7 +169,7 @@ def _(step: steps.SetUid) -> None:
 
 
 @perform.register
-def _(step: steps.KeepCaps) -> None:
+def _(_step: steps.KeepCaps) -> None:
     syscalls.keep_capabilities()
 
 
@@ -212,7 +216,7 @@ def _ask_outside(index: int, channel: Channel) -> None:
 
 
 @singledispatch
-def perform_outside(step: Step, pid: int) -> None:
+def perform_outside(step: Step, pid: int) -> None:  # noqa: ARG001
     """Do one `outside` step in the parent, on behalf of the child `pid`."""
     raise TypeError(f"no way to do {type(step).__name__} from outside")
 

@@ -21,7 +21,7 @@ _FLOOD_WINDOW: Final = 0.1
 
 
 class Output(Protocol):
-    """Where a stream of the cell goes: `write_end` is the child's, `read` gives what it wrote."""
+    """Where a stream goes: `write_end` is the child's, `read` gives what was written."""
 
     read_end: int
     write_end: int
@@ -57,7 +57,7 @@ class OutputPipe:
         self._since = time.monotonic()
 
     def read(self) -> bytes:
-        """Return one write (in wide mode: all there is, up to 1 MB), or b"" if there is none now."""
+        """Return one write (when wide: all there is, up to 1 MB), or b"" if there is none."""
         try:
             data = os.read(self.read_end, _READ)
         except BlockingIOError:
@@ -86,7 +86,7 @@ class OutputPipe:
         try:
             fcntl.fcntl(self.write_end, fcntl.F_SETPIPE_SZ, _WIDE)
         except PermissionError:
-            # Above pipe-user-pages-soft, pipe(7), an ordinary user keeps what there is: slower only.
+            # Above pipe-user-pages-soft, pipe(7), an ordinary user keeps what there is: slower.
             fcntl.fcntl(self.write_end, fcntl.F_SETPIPE_SZ, 4096)
 
     def close(self) -> None:

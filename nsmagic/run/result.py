@@ -53,4 +53,3 @@ class Result:
     def ok(self) -> bool:
         """Whether it ended by itself with status 0."""
         return self.status == 0 and not self.stopped
-

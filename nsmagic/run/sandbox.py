@@ -18,7 +18,7 @@ from nsmagic.run.result import Result
 from nsmagic.run.terminal import Terminal
 from nsmagic.run.tree import Tree
 from nsmagic.wish import steps
-from nsmagic.wish.errors import ChannelError, NsmagicError, StepError
+from nsmagic.wish.errors import ChannelError, StepError
 from nsmagic.wish.hints import hint_for
 from nsmagic.wish.plan import Plan
 
@@ -67,7 +67,7 @@ class Sandbox:
         self._cleanup.callback(os.close, self._wake)
 
     def interrupt(self) -> None:
-        """Stop the cell; safe in signal handlers and other threads.  A second call kills at once."""
+        """Stop the cell, from any thread or signal handler.  A second call kills at once."""
         if not self._over:
             os.eventfd_write(self._wake, 1)
 
@@ -87,7 +87,7 @@ class Sandbox:
             on_failure.pop_all()
 
     def finish(self) -> Result:
-        """Pump until the end; StepError if Linux refused a step, ChannelError if the cell babbled."""
+        """Pump to the end; StepError if Linux refused a step, ChannelError if the cell babbled."""
         with self._cleanup:
             try:
                 self._pump()
@@ -217,7 +217,10 @@ class Sandbox:
             due.append(self._started_at + self._timeout)
         if not self._ready and not self.result.stopped:
             due.append(self._started_at + START_SECONDS)
-        return [*due, *(d for d in (self._listener.deadline(), self._out.deadline) if d is not None)]
+        return [
+            *due,
+            *(d for d in (self._listener.deadline(), self._out.deadline) if d is not None),
+        ]
 
     def _patience(self) -> float | None:
         due = self._deadlines()

@@ -25,7 +25,7 @@ from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.keeper import kill_descendants
 from nsmagic.run.program import be_ready
 
-_QUIET_MS: Final = 20
+_QUIET_MS: Final = 5
 
 
 @dataclass
@@ -67,23 +67,33 @@ class Spawner:
         for fd in (self.control.sock.fileno(), kernel, wake):
             self.poller.register(fd, select.POLLIN)
         while not self.control.closed:
-            # A helper made beforehand, when there is time, spares the next cell the fork.
-            ready = {fd for fd, _ in self.poller.poll(None if self.spare else _QUIET_MS)}
-            if not ready:
-                self.spare = self.fork_helper()
-            if wake in ready:
-                os.read(wake, 4096)
+            ready = self.wait()
             for pid, helper in list(self.helpers.items()):
                 if helper.orders.sock.fileno() in ready:
                     self.hear(pid, helper)
             if wake in ready:
+                os.read(wake, 4096)
                 self.reap()
             if self.control.sock.fileno() in ready:
-                for frame in self.control.waiting():
-                    getattr(self, f"on_{frame.kind}")(frame)
+                self.obey()
             # Also without end-of-file: a process forked by the user may hold the kernel's socket.
             if kernel in ready:
                 return
+
+    def wait(self) -> set[int]:
+        """Return the descriptors that have something to say.
+
+        A helper made in the meantime, when nothing is to be done, spares the next cell the fork.
+        """
+        ready = {fd for fd, _ in self.poller.poll(None if self.spare else _QUIET_MS)}
+        if not ready:
+            self.spare = self.fork_helper()
+        return ready
+
+    def obey(self) -> None:
+        """Do what the kernel asks."""
+        for frame in self.control.waiting():
+            getattr(self, f"on_{frame.kind}")(frame)
 
     def fork_helper(self) -> int:
         """Fork a process that waits for orders; return its PID."""
@@ -188,7 +198,7 @@ def _close(fd: int) -> None:
 
 
 def main(argv: list[str]) -> NoReturn:
-    """Run the spawner: arguments are the descriptors of the control socket and the kernel's pidfd."""
+    """Run the spawner; `argv` holds the numbers of the control socket and the kernel's pidfd."""
     control, kernel = map(int, argv)
     wake, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)

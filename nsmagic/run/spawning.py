@@ -72,31 +72,27 @@ class SpawnerClient:
         self.process.wait()
 
 
-_current: SpawnerClient | None = None
+_clients: list[SpawnerClient] = []
 
 
 def spawner() -> SpawnerClient:
     """Return this process's spawner, started if there is none."""
-    global _current
-    if _current is None or not _current.alive:
-        _current = SpawnerClient()
-    return _current
+    if not _clients or not _clients[-1].alive:
+        _clients[:] = [SpawnerClient()]
+    return _clients[-1]
 
 
 def close_spawner() -> None:
     """End this process's spawner, and with it everything that it guards."""
-    global _current
-    if _current is not None and _current.alive:
-        _current.close()
-    _current = None
+    if _clients and _clients[-1].alive:
+        _clients[-1].close()
+    _clients.clear()
 
 
 class SpawnLauncher:
     """Lets the spawner make the first process, for programs."""
 
-    def __init__(
-        self, plan: Plan, spawner: SpawnerClient, text: str, *, tty: bool = False
-    ) -> None:
+    def __init__(self, plan: Plan, spawner: SpawnerClient, text: str, *, tty: bool = False) -> None:
         self.pid = self.cell = 0
         self.pidfd = self.cell_fd = -1
         self._plan, self._spawner, self._text, self._tty = plan, spawner, text, tty

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from types import FunctionType
 from typing import Any
 
@@ -98,26 +99,27 @@ def _dtype_text(dtype: Any) -> Any:
     return dtype.str if dtype.names is None else dtype.descr
 
 
-class _Pickler(pickle.Pickler):
-    def __init__(self, file: io.BytesIO, buffers: list[Any], known: Mapping[int, str]) -> None:
-        super().__init__(file, protocol=5, buffer_callback=lambda b: buffers.append(b.raw()))
-        self._known = known
+@cache
+def _pickler() -> type[pickle.Pickler]:
+    """Return a pickler that brings by value what the cell itself defined, and lambdas."""
+    import cloudpickle  # 20 ms, which most cells need not pay
 
-    def persistent_id(self, value: Any) -> str | None:
-        return self._known.get(id(value)) if isinstance(value, type | FunctionType) else None
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        known: Mapping[int, str]
+
+        def persistent_id(self, value: Any) -> str | None:
+            return self.known.get(id(value)) if isinstance(value, type | FunctionType) else None
+
+    return Pickler
 
 
 def _pickle(value: Any, buffers: list[Any], known: Mapping[int, str]) -> dict[str, Any]:
-    import cloudpickle
-
-    # cloudpickle brings by value what the cell itself defined, and lambdas.
-    pickler = type("Pickler", (cloudpickle.Pickler,), {"persistent_id": _Pickler.persistent_id})
     file, raw = io.BytesIO(), []
     try:
-        dump = pickler(file, protocol=5, buffer_callback=lambda b: raw.append(b.raw()))
-        dump._known = known
-        dump.dump(value)
-    except Exception as problem:  # pickling runs any object's own code
+        pickler: Any = _pickler()(file, protocol=5, buffer_callback=lambda b: raw.append(b.raw()))
+        pickler.known = known
+        pickler.dump(value)
+    except Exception as problem:  # noqa: BLE001 - pickling runs any object's own code
         raise Refused(str(problem) or type(problem).__name__) from None
     buffers.append(file.getbuffer())
     first = len(buffers)
@@ -145,8 +147,13 @@ def _decode(tree: Any, buffers: list[bytearray], before: Mapping[str, Any]) -> A
     raise ValueError(f"unknown kind {kind!r}")
 
 
-_CONTAINERS = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
-_LEAVES = {
+_CONTAINERS: dict[str, Callable[..., Any]] = {
+    "list": list,
+    "tuple": tuple,
+    "set": set,
+    "frozenset": frozenset,
+}
+_LEAVES: dict[str, Callable[..., Any]] = {
     "int": int,
     "float": float.fromhex,
     "complex": lambda parts: complex(*map(float.fromhex, parts)),

@@ -1,9 +1,10 @@
-"""Lines of uid_map and gid_map: what `auto`, `subids` and `all` mean, and how one id is fitted in."""
+"""Lines of uid_map and gid_map: what `auto`, `subids`, `all` mean, how one id is fitted in."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.isolation import IdMap, SubIds
@@ -19,7 +20,7 @@ class Range:
 
 @dataclass(frozen=True, kw_only=True)
 class Ids:
-    """One kind of id (`uid` or `gid`): our own, the granted ranges, those our user namespace knows."""
+    """One kind of id (`uid` or `gid`): our own, the ranges granted, those our namespace knows."""
 
     kind: str
     own: int
@@ -70,7 +71,7 @@ def _around(line: IdMap, outer: int, inner: int, *, whole: bool) -> Iterator[IdM
     ]
     count = line.count if whole or not holes else line.count - 1
     bounds = sorted({0, count, *(hole for hole in holes if hole < count)})
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         yield IdMap(
             inner=line.inner + start + (line.inner <= inner <= line.inner + start),
             outer=line.outer + start + (line.outer <= outer <= line.outer + start),

@@ -1,4 +1,4 @@
-"""Wish -> plan: pure code that turns an Isolation into the list of steps, in the order Linux demands.
+"""Wish -> plan: pure code that turns an Isolation into steps, in the order that Linux demands.
 
 The order is the one of unshare(1): owner, unshare, maps, clocks, fork, files that keep namespaces,
 propagation, root, working directory, mounts, ids, capabilities, environment, body.
@@ -17,6 +17,7 @@ from nsmagic.wish.namespaces import NAMESPACES
 from nsmagic.wish.options import BINFMT_MISC
 from nsmagic.wish.steps import Step
 from nsmagic.wish.unshare import settle
+
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
@@ -51,7 +52,8 @@ def make_plan(
     """
     if init and "pid" not in wish.namespaces:
         raise WishError("--init needs a new PID namespace", hint="Add --pid (-p).")
-    isolation, notes = settle(wish), []
+    isolation = settle(wish)
+    notes: list[str] = []
     if not strict:
         isolation, notes = _imply(isolation, situation)
     listed = (

@@ -409,10 +409,10 @@ class Init(Step):
     name: ClassVar[str] = "init"
 
     def shell(self) -> str:
-        return "# an init such as tini(1) would be PID 1 here and start the next line"
+        return "bash   # the shell before stays PID 1 and reaps"
 
     def syscalls(self) -> tuple[str, ...]:
-        return ("clone(SIGCHLD)",)
+        return ("clone(child_stack=NULL, flags=SIGCHLD)",)
 
 
 def _execve(argv: Sequence[str]) -> str:

@@ -110,7 +110,8 @@ def test_the_whole_command_stands_above_with_what_was_added() -> None:
 
 def test_nothing_is_said_to_be_added_where_nothing_was() -> None:
     asked = Isolation(namespaces=frozenset({"uts"}))
-    assert above(explain_table(planned(asked), asked=asked)) == ["unshare --uts   # all of it at once"]
+    table = explain_table(planned(asked), asked=asked)
+    assert above(table) == ["unshare --uts   # all of it at once"]
 
 
 class Front:

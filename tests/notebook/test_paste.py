@@ -61,6 +61,7 @@ def paste(folder: Path, line: str, group: Path | None = None) -> dict[str, Any]:
     "line",
     [
         "--pid --mount-proc",
+        "--pid --mount-proc --init",
         "--net --uts --ipc --cgroup",
         "--mount",
         "--mount --propagation slave",

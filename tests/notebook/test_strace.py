@@ -89,9 +89,10 @@ def assert_made(seen: list[str], line: str, place: Path | None) -> None:
     request = read_request("unshare", line, "")
     group = None if place is None else str(place / "nsmagic-CELL")
     body = Exec(argv=request.program) if request.program else RunPython()
-    situation = read_situation(request.wish, group)
+    situation, ours = read_situation(request.wish, group), request.ours
+    plan = make_plan(request.wish, situation, body, strict=ours.strict, init=ours.init)
     at = 0
-    for step in make_plan(request.wish, situation, body, strict=request.ours.strict).steps:
+    for step in plan.steps:
         for call in step.syscalls():
             if not call.startswith("("):
                 assert call in seen[at:], (step, [c for c in seen if c[:5] == call[:5]][-8:])
@@ -114,6 +115,7 @@ def assert_made(seen: list[str], line: str, place: Path | None) -> None:
         "--pid --net --mount-proc env true",
         "--map-current-user --uts /bin/true",
         "--strict --time /bin/true",
+        "--pid --mount-proc --init",
     ],
 )
 def test_every_call_claimed_is_made_in_that_order(line: str, tmp_path: Path) -> None:

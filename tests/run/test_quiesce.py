@@ -99,7 +99,7 @@ os._exit(0)
         "a thread of this notebook holds Python's import lock, for which fork waits"
         " | wait until it is done, or use --fresh"
     )
-    assert run(START + program, timeout=5) == outcome(mend, refusal)
+    assert run(START + program, timeout=3) == outcome(mend, refusal)
 
 
 @both_ways

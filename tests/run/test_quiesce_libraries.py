@@ -113,7 +113,7 @@ os._exit(0)
 
 @needs(parallel_openblas)
 def test_forking_while_a_thread_multiplies_matrices_hangs_one_of_them_for_good() -> None:
-    assert run(BLAS + CALLING.format(forks=50, mend=False), timeout=10) == HANG
+    assert run(BLAS + CALLING.format(forks=50, mend=False), timeout=6) == HANG
 
 
 @needs(parallel_openblas)

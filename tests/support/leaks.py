@@ -22,7 +22,6 @@ from pathlib import Path
 
 from nsmagic.wish.namespaces import NAMESPACES
 
-PROC = "/proc"
 MARK = f"NSMAGIC_TEST_ID={os.getpid()}-{time.time_ns()}"
 DEADLINE = 2.0  # s; Linux tears network namespaces down asynchronously
 TICK = 0.02  # s; for what announces its end to nobody: cgroup directories, zombies, files
@@ -31,8 +30,10 @@ NAMESPACE = re.compile(rf"(?:{'|'.join(NAMES)}):\[\d+\]$")
 # arg_start to env_end in proc_pid_stat(5), counted from the state: kept by fork, not by execve.
 ADDRESSES = slice(45, 49)
 SPAWNER = "nsmagic.run.spawner"  # in its command line
-# Processes seen before and not ours: looked at once.  A PID used again between two looks is missed.
-_foreign: set[int] = set()
+STARTED = 19  # starttime, counted likewise
+# Older than this process, so never ours: looked at once.  Not the younger ones: in the middle of
+# execve(2) a process of ours has neither our addresses nor an environment yet.
+_older: set[int] = set()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,25 +128,19 @@ def _our_processes() -> tuple[frozenset[str], frozenset[str]]:
     processes: set[str] = set()
     spares: set[str] = set()  # one for each spawner
     namespaces = set(_namespaces("self"))
-    alive = {int(name) for name in os.listdir(PROC) if name.isdigit()}  # noqa: PTH208 - twice as fast
-    _foreign.intersection_update(alive)
-    for pid in alive - _foreign - {os.getpid()}:
-        try:
-            text = describe(pid)
-        except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
-            continue
-        if (
-            text
-            and SPAWNER in text
-            and _is_spare(pid)
-            and (parent := _stat(pid)[0][1]) not in spares
-        ):
-            spares.add(parent)
-        elif text:
-            processes.add(text)
-            namespaces |= _namespaces(str(pid))
-        else:
-            _foreign.add(pid)
+    alive = {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208
+    _older.intersection_update(alive)
+    for pid in alive - _older - {os.getpid()}:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ends while we look
+            text, (fields, _) = describe(pid), _stat(pid)
+            if not text:
+                if int(fields[STARTED]) < int(_stat(os.getpid())[0][STARTED]):
+                    _older.add(pid)
+            elif SPAWNER in text and fields[1] not in spares and _is_spare(pid):
+                spares.add(fields[1])
+            else:
+                processes.add(text)
+                namespaces |= _namespaces(str(pid))
     return frozenset(processes), frozenset(namespaces)
 
 

@@ -121,7 +121,8 @@ def main() -> None:
     group = None
     if place is not None and "pid" not in request.wish.namespaces:
         group = str(place / f"nsmagic-{os.getpid()}-paste")
-    plan = make_plan(request.wish, read_situation(request.wish, group), RunPython())
+    situation = read_situation(request.wish, group)
+    plan = make_plan(request.wish, situation, RunPython(), init=request.ours.init)
     lines = shell_lines(plan)[:-1]
     cell = cell_facts(line)
     for _, file in request.wish.persist:

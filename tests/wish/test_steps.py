@@ -20,7 +20,7 @@ EXAMPLES: tuple[Step, ...] = (
     steps.SetGroups(policy="deny"),
     steps.MapIds(kind="uid", maps=MAPS[:1]),
     steps.MapIdsOutside(kind="gid", maps=MAPS),
-    steps.MapIdsByHelper(kind="uid", maps=MAPS),
+    steps.MapIdsByHelper(kind="uid", maps=MAPS[:1]),
     steps.Persist(link="net", file="/run/my net"),
     steps.SetClock(clock="monotonic", seconds=-5),
     steps.EnterCgroup(cgroup="/sys/fs/cgroup/a b"),
@@ -36,6 +36,7 @@ EXAMPLES: tuple[Step, ...] = (
     steps.SetUid(uid=8),
     steps.KeepCaps(),
     steps.ClearEnvironment(keep=("TERM",)),
+    steps.Init(),
     steps.Exec(argv=("ip", "-br", "link")),
     steps.RunPython(),
 )
@@ -77,8 +78,10 @@ def test_a_step_that_does_not_say_its_calls_is_found_out() -> None:
         (steps.Unshare, "unshare(CLONE_NEWTIME|CLONE_NEWNS|CLONE_NEWNET)"),
         (steps.MapIds, 'write(FD</proc/self/uid_map>, "0 1000 1", 8)'),
         (steps.MapIdsOutside, r'write(FD</proc/PID/gid_map>, "0 1000 1\n1 100000 9", 19)'),
-        (steps.MapIdsByHelper, 'execve(".../newuidmap", ["newuidmap", "PID", "0", "1000", "1", '
-                               '"1", "100000", "9"], ENV)'),
+        (
+            steps.MapIdsByHelper,
+            'execve(".../newuidmap", ["newuidmap", "PID", "0", "1000", "1"], ENV)',
+        ),
         (steps.Chroot, r'chroot("/a \"b\""), chdir("/")'),
         (steps.LoadInterpreter, r'write(FD</mnt/register>, ":x:M::\\x7f::/bin/x:F", 20)'),
         (steps.Exec, 'execve(".../ip", ["ip", "-br", "link"], ENV)'),
@@ -91,10 +94,14 @@ def test_calls_are_written_as_strace_writes_them(kind: type[Step], calls: str) -
 @pytest.mark.parametrize(
     ("kind", "line"),
     [
-        (steps.EnterCgroup, "mkdir -p '/sys/fs/cgroup/a b' && "
-                            "echo 0 > '/sys/fs/cgroup/a b'/cgroup.procs"),
-        (steps.MountProc, "mount --make-rprivate /proc; "
-                          "mount -t proc -o nosuid,noexec,nodev proc /proc"),
+        (
+            steps.EnterCgroup,
+            "mkdir -p '/sys/fs/cgroup/a b' && echo 0 > '/sys/fs/cgroup/a b'/cgroup.procs",
+        ),
+        (
+            steps.MountProc,
+            "mount --make-rprivate /proc; mount -t proc -o nosuid,noexec,nodev proc /proc",
+        ),
         (steps.Chroot, """chroot '/a "b"' bash"""),
         (steps.ClearEnvironment, 'exec env -i TERM="$TERM" bash'),
         (steps.Exec, "exec ip -br link"),
@@ -125,12 +132,11 @@ def test_the_ids_of_a_new_root_are_options_of_chroot() -> None:
         steps.MountProc(target="p"), steps.SetGid(gid=7), steps.SetUid(uid=8),
     )  # fmt: skip
     wish = Isolation(root="/srv/", wd="/tmp", mount_proc="p", setgid=7, setuid=8)
+    mount = "mount -t proc -o nosuid,noexec,nodev proc /srv/tmp/p"
+    chroot = "chroot --userspec=+8:+7 --groups= /srv/ bash"
     carried = "# on the line with chroot"
     assert shell_lines(plan(wish, *listed)) == (
-        "bash",
-        "mount -t proc -o nosuid,noexec,nodev proc /srv/tmp/p && "
-        "chroot --userspec=+8:+7 --groups= /srv/ bash",
-        "cd /tmp", carried, carried, carried,
+        "bash", f"{mount} && {chroot}", "cd /tmp", carried, carried, carried,
     )  # fmt: skip
     without_group = shell_lines(plan(wish, *listed[:3], listed[5]))
     assert without_group[1:] == ("chroot /srv/ bash", "cd /tmp", "setpriv --reuid 8 bash")

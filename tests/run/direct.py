@@ -1,0 +1,118 @@
+"""Run cells without a notebook: a line of unshare(1), a body, and what came of it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
+
+from nsmagic.linux import cgroups
+from nsmagic.linux.ids import SystemNames
+from nsmagic.linux.situation import read_situation
+from nsmagic.run.launch import ForkLauncher, Launcher
+from nsmagic.run.sandbox import Sandbox
+from nsmagic.run.spawning import SpawnLauncher, close_spawner, spawner
+from nsmagic.run.terminal import Terminal
+from nsmagic.run.tree import Tree
+from nsmagic.wish import steps
+from nsmagic.wish.plan import Plan, make_plan
+from nsmagic.wish.unshare import unshare_wish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from nsmagic.run.channel import Channel, Frame
+    from nsmagic.run.result import Result
+
+__all__ = ["Cell", "Ran", "close_spawner"]
+
+_numbers = itertools.count(1)
+
+
+@dataclass(kw_only=True)
+class Ran:
+    """What came of a cell: its output, by stream, and how it ended."""
+
+    plan: Plan
+    result: Result
+    out: str
+    err: str
+
+
+@dataclass
+class _Listener:
+    streams: dict[str, bytearray] = field(
+        default_factory=lambda: {"stdout": bytearray(), "stderr": bytearray()}
+    )
+
+    def output(self, stream: str, data: bytes) -> None:
+        self.streams[stream] += data
+
+    def message(self, frame: Frame, channel: Channel) -> None:
+        raise AssertionError(frame)
+
+    def ready(self, result: Result) -> None:
+        pass
+
+    def deadline(self) -> float | None:
+        return None
+
+    def tick(self) -> None:
+        pass
+
+
+@dataclass(kw_only=True)
+class Cell:
+    """How to run the cells of a test.  `fenced`: in a cgroup of their own, where one can be made.
+
+    Without a cgroup and without a PID namespace the keeper holds the cell's processes together.
+    """
+
+    fenced: bool = True
+    tty: bool = False
+    timeout: float | None = 30
+
+    def program(self, line: str, body: str = "") -> Ran:
+        """Run the program that `line` names, the body being its standard input."""
+        wish, ours, program = unshare_wish(line, SystemNames())
+        plan, group = self._plan(line, steps.Exec(argv=program))
+        terminal = Terminal(body) if self.tty else None
+        launcher = SpawnLauncher(plan, spawner(), body, tty=self.tty)
+        return self._run(plan, group, launcher, terminal)
+
+    def python(self, line: str, main: Callable[[], object]) -> Ran:
+        """Run `main` in a fork of this process; what it returns is the exit status."""
+        plan, group = self._plan(line, steps.RunPython())
+
+        def body(_: Channel) -> NoReturn:
+            os._exit(int(main() or 0))  # type: ignore[call-overload]
+
+        terminal = Terminal() if self.tty else None
+        return self._run(plan, group, ForkLauncher(plan, body, tty=self.tty), terminal)
+
+    def _plan(self, line: str, body: steps.Step) -> tuple[Plan, Path | None]:
+        wish, ours, _ = unshare_wish(line, SystemNames())
+        place = cgroups.private_place() if self.fenced else None
+        ends_itself = "pid" in wish.namespaces and not ours.strict
+        group = None
+        if place is not None and not ends_itself:
+            group = place / f"nsmagic-{os.getpid()}-cell{next(_numbers)}"
+        situation = read_situation(wish, None if group is None else str(group))
+        return make_plan(wish, situation, body, strict=ours.strict), group
+
+    def _run(
+        self, plan: Plan, group: Path | None, launcher: Launcher, terminal: Terminal | None
+    ) -> Ran:
+        listener = _Listener()
+        tree = Tree(next(_numbers), spawner(), group)
+        sandbox = Sandbox(
+            plan, launcher, tree, listener, timeout=self.timeout, terminal=terminal
+        )  # fmt: skip
+        sandbox.start()
+        result = sandbox.finish()
+        out, err = (
+            listener.streams[name].decode(errors="surrogateescape") for name in ("stdout", "stderr")
+        )
+        return Ran(plan=plan, result=result, out=out, err=err)
