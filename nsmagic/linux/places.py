@@ -56,7 +56,7 @@ def look_up(path: str, root: str = "") -> Place:
         place = replace(place, mount=mount[1].point, options=options, shared=shared)
     if missing:
         return replace(place, near=_near(Path(missing).name, _names(real)))
-    return replace(place, directory=os.path.isdir(real))
+    return replace(place, directory=real.is_dir())
 
 
 def look_up_program(name: str, root: str = "") -> Place:
@@ -88,13 +88,13 @@ def _walk(path: str, root: str) -> tuple[Path, str]:
             here = top
         elif name == "..":
             here = here if here == top else here.parent
-        elif os.path.islink(here / name) and links < _MOST_LINKS:
+        elif not os.access(here, os.X_OK):
+            return here, ""  # a closed folder does not tell what it has
+        elif (here / name).is_symlink() and links < _MOST_LINKS:
             links += 1
             todo = [*((part, "") for part in Path(os.readlink(here / name)).parts), *todo]
         elif os.path.lexists(here / name):
             here /= name
-        elif not os.access(here, os.X_OK):
-            return here, ""  # a closed folder does not tell what it has
         else:
             return here, shown or str("/" / (here / name).relative_to(top))
     return here, ""

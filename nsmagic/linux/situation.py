@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 from pathlib import Path
 
 from nsmagic.linux import syscalls
@@ -40,11 +41,11 @@ def granted_ranges(file: Path, uid: int) -> tuple[Range, ...]:
         names = {pwd.getpwuid(uid).pw_name, str(uid)}
     except KeyError:
         names = {str(uid)}
-    fields = [line.split(":") for line in lines]
+    found = (re.fullmatch(r"([^:]+):([0-9]+):([0-9]+)", line) for line in lines)
     return tuple(
-        Range(start=int(entry[1]), count=int(entry[2]))
-        for entry in fields
-        if len(entry) == 3 and entry[0] in names
+        Range(start=int(entry[2]), count=int(entry[3]))
+        for entry in found
+        if entry is not None and entry[1] in names
     )
 
 

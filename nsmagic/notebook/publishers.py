@@ -38,9 +38,11 @@ class IOPubPublisher:
         self._topic = f"kernel.{kernel.ident}."
         self._parent = dict(parent)
         self._counter = ""
-        # Text of the parent waits up to 0.2 s in its OutStream and would arrive after ours.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            # Text of the parent waits up to 0.2 s in its OutStream and would arrive after ours.  A
+            # flush waits for another thread, so it is spared where nothing is known to wait.
+            if getattr(stream, "_buffers", True):
+                stream.flush()
 
     @property
     def columns(self) -> int:

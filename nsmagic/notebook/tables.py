@@ -83,7 +83,7 @@ class Table:
         """Return the table as HTML; every text in it is escaped."""
         above = "".join(_element("div", _cell(entry)) for entry in self.above)
         titles = "".join(
-            _element("th", Cell(text=column.title), replace(column, mono=False))
+            _element("th", Cell(text=column.title), replace(column, mono=False, copied=False))
             for column in self.columns
         )
         rows = "".join(f"<tr>{self._html_row(row)}</tr>" for row in self.rows)
@@ -162,9 +162,9 @@ def _element(tag: str, cell: Cell, column: Column | None = None) -> str:
 
 
 def _breakable(text: str) -> str:
-    """Let lines break after `|` and never inside `--an-option`, where browsers like to."""
+    """Let lines break after `|` and `/`, never inside `--an-option`, where browsers like to."""
     whole_options = re.sub(r"(?<!\S)-[^\s<>]{1,50}(?!\S)", r"<span>\g<0></span>", text)
-    return whole_options.replace("|", "|<wbr>")
+    return re.sub(r"(?<!<)[|/]", r"\g<0><wbr>", whole_options)
 
 
 # JupyterLab's own variables, which follow its theme; elsewhere the page's own text colour.  The
@@ -179,7 +179,7 @@ _STYLE: Final = """<style>
   border: 0; border-bottom: 1px solid var(--jp-border-color2, rgba(128, 128, 128, .35)); }
 .nsmagic-table.nsmagic-table th { font-weight: 600; white-space: nowrap; }
 .nsmagic-table.nsmagic-table .mono { font-family: var(--jp-code-font-family, monospace);
-  overflow-wrap: anywhere; }
+  white-space: pre-wrap; overflow-wrap: anywhere; }
 .nsmagic-table.nsmagic-table .mono span { white-space: nowrap; }
 .nsmagic-table.nsmagic-table .numeric { text-align: right; white-space: nowrap;
   font-variant-numeric: tabular-nums; }

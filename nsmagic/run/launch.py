@@ -6,11 +6,13 @@ import os
 import select
 import signal
 import socket
+from contextlib import suppress
 from typing import Final, Protocol
 
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.fork import Main, Stdio, fork_python
 from nsmagic.run.result import Usage
+from nsmagic.wish import steps
 from nsmagic.wish.errors import ChannelError
 from nsmagic.wish.plan import Plan
 
@@ -22,13 +24,15 @@ Ended = tuple[int, Usage]
 class Launcher(Protocol):
     """`pid` is the first process, `cell` the one that runs the body, `cell_fd` its pidfd.
 
-    `pidfd`, unless -1, becomes readable when `reap` may have something to tell.
+    `pidfd`, unless -1, becomes readable when `reap` may have something to tell.  `left` counts the
+    processes that the keeper had to end.
     """
 
     pid: int
     cell: int
     cell_fd: int
     pidfd: int
+    left: int
 
     def start(self, stdout: int, stderr: int) -> Channel:
         """Make the first process; return our end of its channel."""
@@ -56,8 +60,9 @@ class ForkLauncher:
         self.pid = self.cell = 0
         self.pidfd = self.cell_fd = -1
         self._plan, self._main, self._tty = plan, main, tty
-        self._first = 0
+        self._first = self.left = 0
         self._status: int | None = None
+        self._known = not any(isinstance(step, steps.Fork) for step in plan.steps)
 
     def start(self, stdout: int, stderr: int) -> Channel:
         """Fork; see `nsmagic.run.fork`."""
@@ -72,13 +77,16 @@ class ForkLauncher:
 
     def forked(self, frame: Frame) -> None:
         """Replace the first process, which sleeps for good, by the cell's; or note the kept one."""
+        self._known = True
         self.cell = frame.data["pid"]
         if frame.data["kept"]:
-            self.cell_fd = os.pidfd_open(self.cell)
+            with suppress(ProcessLookupError):  # ended and reaped already
+                self.cell_fd = os.pidfd_open(self.cell)
             return
         # The two may share memory (take_over): the first one must not wake up again.  Its end is
         # not waited for now: from here on it runs no instruction of its own.
-        signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        if self.pid:
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         os.close(self.pidfd)
         self._first = self.pid
         self.pid = self.cell
@@ -88,17 +96,22 @@ class ForkLauncher:
         """Take the keeper's word on how the cell ended."""
         if frame.kind != "cell_status":
             return False
-        self._status = wait_status(frame)
+        self._status, self.left = wait_status(frame), count_left(frame)
         return True
 
     def reap(self) -> bool:
         """Reap without waiting."""
-        pid, status, usage = os.wait4(self.pid, os.WNOHANG)
-        if pid == 0:
-            return False
-        self.pid = 0
-        self._ended = status, Usage.of(usage)
-        return True
+        if self.pid:
+            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+            if pid == 0:
+                return False
+            self.pid = 0
+            self._ended = status, Usage.of(usage)
+            if not self._known:
+                # Killed in its set-up, it may have forked already: then its successor tells us of
+                # itself and ends when it hears nothing; the channel ends with the last of them.
+                self._channel.sock.shutdown(socket.SHUT_WR)
+        return self._known or self._channel.closed
 
     def ended(self) -> Ended:
         """Return how the process ended; the keeper's word goes before its own status."""
@@ -134,6 +147,14 @@ def wait_readable(fd: int, seconds: float) -> None:
     poller = select.poll()
     poller.register(fd, select.POLLIN)
     poller.poll(seconds * 1000)
+
+
+def count_left(frame: Frame) -> int:
+    """Return how many processes the keeper ended; ChannelError if it does not say."""
+    left = frame.data.get("left", 0)
+    if not isinstance(left, int):
+        raise ChannelError(f"frame 'cell_status' with {left!r} processes left")
+    return left
 
 
 def wait_status(frame: Frame) -> int:

@@ -16,20 +16,19 @@ import io
 import queue
 import sys
 import threading
+from dataclasses import dataclass
 from importlib.machinery import ExtensionFileLoader
 from typing import Any, Final
 
+_BUFFERS: Final = frozenset({io.BufferedReader, io.BufferedWriter, io.BufferedRandom})
 _BROKEN_POOL: Final = "this pool's processes belong to the notebook: make a pool in this cell"
 
 
-def foreign_imports() -> list[str]:
-    """Names of the modules that other threads are importing now."""
+def foreign_imports() -> dict[str, Any]:
+    """Names of the modules that other threads are importing now, each with the lock of it."""
     own = threading.get_ident()
-    return [
-        name
-        for name, reference in list(_module_locks().items())
-        if getattr(reference(), "owner", None) not in {None, own}
-    ]
+    locks = ((name, reference()) for name, reference in list(_module_locks().items()))
+    return {name: lock for name, lock in locks if getattr(lock, "owner", None) not in {None, own}}
 
 
 def _module_locks() -> dict[str, Any]:
@@ -60,18 +59,32 @@ def _forget(name: str) -> None:
                 del sys.modules[other]
 
 
-def random_locks(everywhere: bool) -> list[Any]:
-    """Locks of numpy's own generator and, `everywhere`, of all others (10 ms per 10^5 objects)."""
-    module: Any = sys.modules.get("numpy.random")
-    base = getattr(module, "BitGenerator", None)
-    if base is None:
-        return []
-    legacy = getattr(getattr(module, "mtrand", None), "_rand", None)
-    generators = [getattr(legacy, "_bit_generator", None)]
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What other threads may hold at the moment of the fork and the child needs."""
+
+    locks: list[Any]
+    buffers: list[Any]
+
+
+def look_for_held(*, everywhere: bool) -> Held:
+    """Find numpy's own generator and the standard streams; `everywhere`, all others too.
+
+    That takes 10 ms per 10^5 objects, so only if there is a thread that may use them now.
+    """
+    legacy = getattr(sys.modules.get("numpy.random.mtrand"), "_rand", None)
+    streams = sys.__stdin__, sys.__stdout__, sys.__stderr__
+    found: list[Any] = [getattr(stream, "buffer", None) for stream in streams]
+    found.append(getattr(legacy, "_bit_generator", None))
+    base = getattr(sys.modules.get("numpy.random"), "BitGenerator", None)
+    kinds = _BUFFERS | (_subclasses(base) if base else set())
     if everywhere:
-        kinds = _subclasses(base)
-        generators += [thing for thing in gc.get_objects() if type(thing) in kinds]
-    return [generator.lock for generator in generators if generator is not None]
+        found += gc.get_objects()
+    found = [thing for thing in found if type(thing) in kinds]
+    return Held(
+        locks=[thing.lock for thing in found if type(thing) not in _BUFFERS],
+        buffers=[thing for thing in found if type(thing) in _BUFFERS],
+    )
 
 
 def _subclasses(base: type) -> set[type]:
@@ -79,23 +92,26 @@ def _subclasses(base: type) -> set[type]:
     return {base, *below, *(kind for sub in below for kind in _subclasses(sub))}
 
 
-def reset_locks(locks: list[Any]) -> None:
-    """Make each lock free, whoever held it."""
+def free(held: Held) -> None:
+    """Make all of it free, whoever held it; what is still in the buffers is the parent's to write.
+
+    A thread that is inside a write to a file holds the lock of its buffer.
+    """
+    _reset_locks(held.locks)
+    for buffer in held.buffers:
+        try:
+            raw = buffer.raw
+            if type(raw) is io.FileIO and not raw.closed:
+                buffer.__init__(raw)  # makes a new lock; there is no other way
+        except ValueError:
+            continue  # detached
+
+
+def _reset_locks(locks: list[Any]) -> None:
     for lock in locks:
         reset = getattr(lock, "_at_fork_reinit", None)
         if reset is not None:
             reset()
-
-
-def reset_streams() -> None:
-    """Free the buffers of the first sys.stdin, stdout and stderr, and drop what is in them.
-
-    A thread that is inside a write holds the buffer's lock, and the text is the parent's to write.
-    """
-    for stream in (sys.__stdin__, sys.__stdout__, sys.__stderr__):
-        buffer: Any = getattr(stream, "buffer", None)
-        if type(buffer) in {io.BufferedReader, io.BufferedWriter} and not buffer.closed:
-            buffer.__init__(buffer.raw)  # makes a new lock; there is no other way
 
 
 def reset_pools() -> None:
@@ -131,11 +147,11 @@ def forget_helpers() -> None:
     tracker: Any = sys.modules.get("multiprocessing.resource_tracker")
     if (helper := getattr(tracker, "_resource_tracker", None)) is not None:
         helper._fd = helper._pid = None
-        reset_locks([helper._lock])
+        _reset_locks([helper._lock])
     server: Any = sys.modules.get("multiprocessing.forkserver")
     if (helper := getattr(server, "_forkserver", None)) is not None:
         helper._forkserver_address = helper._forkserver_alive_fd = helper._forkserver_pid = None
-        reset_locks([helper._lock])
+        _reset_locks([helper._lock])
 
 
 def leave_debugger() -> None:

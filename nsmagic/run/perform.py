@@ -161,11 +161,18 @@ def _(step: steps.Chdir) -> None:
 def _(step: steps.SetGid) -> None:
     os.setgroups([])
     os.setgid(step.gid)
+    _stay_tied()
 
 
 @perform.register
 def _(step: steps.SetUid) -> None:
     os.setuid(step.uid)
+    _stay_tied()
+
+
+def _stay_tied() -> None:
+    """Ask again to end with our parent: a change of ids takes that back, PR_SET_PDEATHSIG(2const)."""
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @perform.register
@@ -207,7 +214,8 @@ def _fork_plainly(keep: bool, cgroup: int | None, channel: Channel, handover: Ha
 
 
 def _ask_outside(index: int, channel: Channel) -> None:
-    channel.send("outside", index=index)
+    # Before the Fork step nobody outside knows this process by another way.
+    channel.send("outside", index=index, pid=os.getpid())
     answer = channel.receive()
     if answer is None:
         os._exit(1)
@@ -236,6 +244,19 @@ def _(step: steps.MapIdsByHelper, pid: int) -> None:
 
 @perform_outside.register
 def _(step: steps.Persist, pid: int) -> None:
-    source = f"/proc/{pid}/ns/{step.link}"
-    Path(step.file).touch(mode=0o444)
-    syscalls.mount(source, step.file, None, syscalls.MS_BIND)
+    made = _make_file(step.file)
+    try:
+        syscalls.mount(f"/proc/{pid}/ns/{step.link}", step.file, None, syscalls.MS_BIND)
+    except OSError:
+        if made:
+            Path(step.file).unlink()
+        raise
+
+
+def _make_file(path: str) -> bool:
+    """Make an empty file; False where there is something by that name already."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
+    except FileExistsError:
+        return False
+    return True

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import struct
+import termios
 import time
+from contextlib import suppress
 from typing import Final, Protocol
 
-_WIDE: Final = 1 << 20
+_WIDE: Final = (1 << 20, 1 << 16)  # bytes, the first that we may have
 _READ: Final = 1 << 20
 # A stream that writes more than this within the window is a flood, where speed counts.
 _FLOOD_WRITES: Final = 100
@@ -83,13 +86,20 @@ class OutputPipe:
         # The flag belongs to the open file description, which the child shares with us.
         flags = fcntl.fcntl(self.write_end, fcntl.F_GETFL)
         fcntl.fcntl(self.write_end, fcntl.F_SETFL, flags & ~os.O_DIRECT)
-        try:
-            fcntl.fcntl(self.write_end, fcntl.F_SETPIPE_SZ, _WIDE)
-        except PermissionError:
-            # Above pipe-user-pages-soft, pipe(7), an ordinary user keeps what there is: slower.
-            fcntl.fcntl(self.write_end, fcntl.F_SETPIPE_SZ, 4096)
+        for size in _WIDE:
+            # Above pipe-max-size or pipe-user-pages-soft, pipe(7), an ordinary user may not.
+            with suppress(PermissionError):
+                fcntl.fcntl(self.write_end, fcntl.F_SETPIPE_SZ, size)
+                return
 
     def close(self) -> None:
         """Close both ends."""
         os.close(self.read_end)
         os.close(self.write_end)
+
+
+def waiting(output: Output) -> int:
+    """Return how many bytes can be read now, FIONREAD of ioctl_tty(2) and pipe(7)."""
+    answer = fcntl.ioctl(output.read_end, termios.FIONREAD, struct.pack("i", 0))
+    count: int = struct.unpack("i", answer)[0]
+    return count

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import _imp
 import re
-import sys
 import time
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from nsmagic.run import orphans
 from nsmagic.run.busy import busy_threads
@@ -49,7 +48,7 @@ _pending: list[str] = []
 class ForkState:
     """What `before_fork` found and did, for both sides of the fork."""
 
-    random_locks: list[Any]
+    held: orphans.Held
     openmp: tuple[LibController, ...]
     blas: HeldBlas
 
@@ -60,7 +59,9 @@ def before_fork() -> ForkState:
     Call it right before the fork, in the same thread: what it found out holds until then.
     """
     _quiet_the_warning()
-    _wait(IMPORT_SECONDS, orphans.foreign_imports)  # what then goes on is begun anew in the child
+    # Those that begin meanwhile, or take longer, are begun anew in the child.
+    begun = list(orphans.foreign_imports().values())
+    _wait(IMPORT_SECONDS, lambda: any(lock.owner is not None for lock in begun))
     if _wait(IMPORT_SECONDS, _imp.lock_held):
         raise ForkHostile(
             "a thread of this notebook holds Python's import lock, for which fork waits",
@@ -70,11 +71,11 @@ def before_fork() -> ForkState:
     if loaded.cuda:
         refuse_cuda()
     stuck = end_openmp_pools(loaded.gomp)
-    locks = orphans.random_locks(everywhere="numpy.random" in sys.modules and bool(busy_threads()))
+    held = orphans.look_for_held(everywhere=bool(busy_threads()))
     blas = hold_blas(loaded.openblas)
     _note(OPENMP_NOTE, bool(stuck))
     _note(BLAS_NOTE, bool(blas.threads))
-    return ForkState(random_locks=locks, openmp=stuck, blas=blas)
+    return ForkState(held=held, openmp=stuck, blas=blas)
 
 
 def after_fork_in_parent(state: ForkState) -> None:
@@ -86,8 +87,7 @@ def after_fork_in_child(state: ForkState) -> None:
     """Mend what other threads left behind; first thing in the child, makes no thread."""
     orphans.leave_debugger()
     orphans.drop_foreign_imports()
-    orphans.reset_locks(state.random_locks)
-    orphans.reset_streams()
+    orphans.free(state.held)
     orphans.reset_pools()
     orphans.forget_helpers()
     for pool in state.openmp:

@@ -6,7 +6,10 @@ import os
 import resource
 import signal
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Final, Self
+
+# Of the real-time signals only the first and the last have names, signal(7).
+_NAMED: Final = frozenset(int(named) for named in signal.Signals)
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,19 @@ class Result:
 
     @property
     def signal(self) -> signal.Signals | None:
-        """The signal that ended it, or None."""
-        return signal.Signals(os.WTERMSIG(self.status)) if os.WIFSIGNALED(self.status) else None
+        """The signal that ended it, or None; also None for real-time signals, see `killed_by`."""
+        number = os.WTERMSIG(self.status) if os.WIFSIGNALED(self.status) else 0
+        return signal.Signals(number) if number in _NAMED else None
+
+    @property
+    def killed_by(self) -> str:
+        """The name of the signal that ended it, or empty."""
+        if not os.WIFSIGNALED(self.status):
+            return ""
+        number = os.WTERMSIG(self.status)
+        if number in _NAMED:
+            return signal.Signals(number).name
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
 
     @property
     def ok(self) -> bool:

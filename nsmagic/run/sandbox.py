@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Final, Protocol
 
 from nsmagic.linux.circumstances import read_circumstances
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.launch import Launcher
 from nsmagic.run.perform import perform_outside
-from nsmagic.run.pipes import Output, OutputPipe
+from nsmagic.run.pipes import Output, OutputPipe, waiting
 from nsmagic.run.result import Result
 from nsmagic.run.terminal import Terminal
 from nsmagic.run.tree import Tree
@@ -23,8 +22,8 @@ from nsmagic.wish.hints import hint_for
 from nsmagic.wish.plan import Plan
 
 START_SECONDS: Final = 10.0
-GRACE_SECONDS: Final = 0.5
 _ET: Final = select.EPOLLIN | select.EPOLLET
+_MOST: Final = 1 << 20  # bytes that a terminal may hold without telling
 
 
 class Listener(Protocol):
@@ -61,7 +60,6 @@ class Sandbox:
         self._timeout = timeout
         self._ready = self._over = False
         self._refused: StepError | None = None
-        self._escalation: list[tuple[float, signal.Signals]] = []
         self._cleanup = ExitStack()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._cleanup.callback(os.close, self._wake)
@@ -74,6 +72,7 @@ class Sandbox:
     def start(self) -> None:
         """Make the first process, in the calling thread: it ends when that thread does."""
         self._started_at = time.monotonic()
+        self._limit = None if self._timeout is None else self._started_at + self._timeout
         with ExitStack() as on_failure:
             on_failure.push(self._cleanup)
             for pipe in {self._out, self._err}:
@@ -96,7 +95,7 @@ class Sandbox:
                 raise
             finally:
                 self._over = True
-            self.result.left = self._tree.clear()
+            self.result.left = self._tree.clear() + self._launcher.left
             self._drain()
         self.result.seconds = time.monotonic() - self._started_at
         if self._refused is not None:
@@ -134,24 +133,29 @@ class Sandbox:
         self.result.status, self.result.usage = self._launcher.ended()
 
     def _read(self, stream: str, pipe: Output) -> None:
-        data = pipe.read()
-        while data:
+        """Take one piece.  If more is there, epoll lists it again, after what came before it."""
+        if data := pipe.read():
             self._listener.output(stream, data)
-            # In packet mode the next write is another event, listed after what came before it.
-            data = pipe.read() if pipe.wide else b""
+            self._poller.modify(pipe.read_end, _ET | pipe.also)
+
+    def _read_all(self) -> None:
+        """Take what is there now, and no more: of a cell that goes on writing there is no end."""
+        for stream, pipe in (("stdout", self._out), ("stderr", self._err)):
+            left = max(waiting(pipe), _MOST)
+            while left > 0 and (data := pipe.read()):
+                self._listener.output(stream, data)
+                left -= len(data)
 
     def _drain(self) -> None:
         self._out.widen()
         self._err.widen()
         self._read_channel()
-        self._read("stdout", self._out)
-        self._read("stderr", self._err)
+        self._read_all()
 
     def _read_channel(self) -> None:
         for frame in self._channel.waiting():
             if self._out.wide or self._err.wide:
-                self._read("stdout", self._out)
-                self._read("stderr", self._err)
+                self._read_all()
             self._take(frame)
 
     def _take(self, frame: Frame) -> None:
@@ -162,7 +166,8 @@ class Sandbox:
                 raise ChannelError(f"frame {frame.kind!r} after the set-up")
             setup[frame.kind](frame)
         elif not self._launcher.take(frame):
-            self._listener.message(frame, self._channel)
+            with suppress(BrokenPipeError, ConnectionResetError):  # a dead cell takes no answer
+                self._listener.message(frame, self._channel)
 
     def _is_late_refusal(self, frame: Frame) -> bool:
         # "ready" is said before execve(2), and a program never gets hold of the channel.
@@ -173,8 +178,10 @@ class Sandbox:
             self._poller.unregister(self._launcher.pidfd)
         self._launcher.forked(frame)
         self._adopt(final=True)
-        if self._launcher.pidfd >= 0:  # our own child waits for us; the spawner's waits for it
-            self._channel.send("noted")
+        if self.result.stopped:
+            self._tree.kill()
+        elif self._launcher.pidfd >= 0:  # our own child waits for us; the spawner's waits for it
+            self._answer("noted")
 
     def _outside(self, frame: Frame) -> None:
         try:
@@ -183,7 +190,11 @@ class Sandbox:
             answer = {"errno": error.errno, "text": error.strerror, "path": error.filename}
         else:
             answer = {"errno": 0, "text": "", "path": None}
-        self._channel.send("done", **answer)
+        self._answer("done", **answer)
+
+    def _answer(self, kind: str, **data: object) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # killed meanwhile
+            self._channel.send(kind, **data)
 
     def _failed(self, frame: Frame) -> None:
         step, number = self.plan.steps[frame.data["index"]], frame.data["errno"]
@@ -192,6 +203,8 @@ class Sandbox:
 
     def _started(self, frame: Frame) -> None:
         self._ready = True
+        if self.result.stopped:  # while there was no process yet that could be killed
+            self._tree.kill()
         self.result.spent = frame.data["spent"]
         self._listener.ready(self.result)
 
@@ -204,27 +217,17 @@ class Sandbox:
         again = bool(self.result.stopped)
         self.result.stopped = self.result.stopped or why
         if again or not self._ready:
-            self._escalation = [(now, signal.SIGKILL)]
-            return
-        self._tree.interrupt(signal.SIGINT)
-        self._escalation = [
-            (now + GRACE_SECONDS, signal.SIGTERM), (now + 2 * GRACE_SECONDS, signal.SIGKILL),
-        ]  # fmt: skip
-
-    def _deadlines(self) -> list[float]:
-        due = [when for when, _ in self._escalation[:1]]
-        if self._timeout is not None and not self.result.stopped:
-            due.append(self._started_at + self._timeout)
-        if not self._ready and not self.result.stopped:
-            due.append(self._started_at + START_SECONDS)
-        return [
-            *due,
-            *(d for d in (self._listener.deadline(), self._out.deadline) if d is not None),
-        ]
+            self._tree.kill()
+        else:
+            self._tree.stop(now)
 
     def _patience(self) -> float | None:
-        due = self._deadlines()
-        return max(0.0, min(due) - time.monotonic()) if due else None
+        due = [self._listener.deadline(), self._out.deadline, self._tree.deadline]
+        if not self.result.stopped:
+            due.append(self._limit)
+            due.append(None if self._ready else self._started_at + START_SECONDS)
+        times = [when for when in due if when is not None]
+        return max(0.0, min(times) - time.monotonic()) if times else None
 
     def _clock(self) -> None:
         now = time.monotonic()
@@ -233,13 +236,8 @@ class Sandbox:
         if (self._out.deadline or now + 1) <= now:
             self._out.tick()
         if not self.result.stopped:
-            if self._timeout is not None and now >= self._started_at + self._timeout:
+            if self._limit is not None and now >= self._limit:
                 self._stop("timeout")
             elif not self._ready and now >= self._started_at + START_SECONDS:
                 self._stop("start")
-        if self._escalation and now >= self._escalation[0][0]:
-            _, number = self._escalation.pop(0)
-            if number == signal.SIGKILL:
-                self._tree.kill()
-            else:
-                self._tree.interrupt(number)
+        self._tree.tick(now)

@@ -13,7 +13,14 @@ from typing import Any
 
 import nsmagic
 from nsmagic.run.channel import Channel, Frame
-from nsmagic.run.launch import CLOSE_SECONDS, Ended, text_file, wait_readable, wait_status
+from nsmagic.run.launch import (
+    CLOSE_SECONDS,
+    Ended,
+    count_left,
+    text_file,
+    wait_readable,
+    wait_status,
+)
 from nsmagic.run.program import surroundings
 from nsmagic.run.result import Usage
 from nsmagic.wish.errors import NsmagicError
@@ -66,9 +73,13 @@ class SpawnerClient:
                 hint="Run the cell again: a new one is started.",
             ) from None
 
+    def hang_up(self) -> None:
+        """Close our end of the conversation."""
+        self._channel.close()
+
     def close(self) -> None:
         """Hang up; the spawner ends what it guards, and itself."""
-        self._channel.close()
+        self.hang_up()
         self.process.wait()
 
 
@@ -77,8 +88,10 @@ _clients: list[SpawnerClient] = []
 
 def spawner() -> SpawnerClient:
     """Return this process's spawner, started if there is none."""
-    if not _clients or not _clients[-1].alive:
-        _clients[:] = [SpawnerClient()]
+    if _clients and not _clients[-1].alive:
+        _clients.pop().hang_up()
+    if not _clients:
+        _clients.append(SpawnerClient())
     return _clients[-1]
 
 
@@ -95,6 +108,7 @@ class SpawnLauncher:
     def __init__(self, plan: Plan, spawner: SpawnerClient, text: str, *, tty: bool = False) -> None:
         self.pid = self.cell = 0
         self.pidfd = self.cell_fd = -1
+        self.left = 0
         self._plan, self._spawner, self._text, self._tty = plan, spawner, text, tty
         self._kept_status: int | None = None
         self._ended: Ended | None = None
@@ -123,7 +137,7 @@ class SpawnLauncher:
     def take(self, frame: Frame) -> bool:
         """Take the spawner's word on how the cell ended."""
         if frame.kind == "cell_status":  # of the keeper, whose own end comes next
-            self._kept_status = wait_status(frame)
+            self._kept_status, self.left = wait_status(frame), count_left(frame)
         elif frame.kind == "status":
             status = wait_status(frame) if self._kept_status is None else self._kept_status
             self._ended = status, Usage(*frame.data["usage"])

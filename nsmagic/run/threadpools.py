@@ -158,7 +158,7 @@ def _callers() -> list[BusyThread]:
     if not running:
         return []
     python = {thread.native_id for thread in threading.enumerate()}
-    tids = {int(name) for name in os.listdir("/proc/self/task")} - python  # noqa: PTH208
+    tids = {int(name) for name in os.listdir("/proc/self/task")} - python
     return running if any(_runs(tid) for tid in tids) else []
 
 

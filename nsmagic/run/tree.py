@@ -6,17 +6,21 @@ import os
 import signal
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from nsmagic.linux import cgroups
 from nsmagic.run.spawning import SpawnerClient
 from nsmagic.wish.errors import NsmagicError
+
+GRACE_SECONDS: Final = 0.5
 
 
 class Tree:
     """The cell's processes: the main one by pidfd, all of them by cgroup where there is one.
 
     In a new PID namespace the end of the main process is the end of all; without either, the
-    keeper (`nsmagic.run.keeper`) sees to it.
+    keeper (`nsmagic.run.keeper`) sees to it.  `deadline` is when `tick` is wanted, in the seconds
+    of `stop`; None while no stop is under way.
     """
 
     def __init__(self, cell: int, guard: SpawnerClient, cgroup: Path | None = None) -> None:
@@ -25,6 +29,8 @@ class Tree:
         self._cell, self._guard = cell, guard
         self._pidfd = -1
         self._guarded = cgroup is not None
+        self._next: list[signal.Signals] = []
+        self.deadline: float | None = None
         if cgroup is not None:
             # First the guard, then the group: whenever the kernel dies, somebody knows of it.
             guard.ask("guard", cell=cell, cgroup=str(cgroup))
@@ -42,6 +48,23 @@ class Tree:
         if guard:
             self._guarded = True
             self._guard.ask("guard", cell=self._cell, fds=[pidfd])
+
+    def stop(self, now: float) -> None:
+        """Ask for the end by SIGINT; `tick` goes on with SIGTERM and kills, GRACE_SECONDS apart."""
+        self._next = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
+        self.deadline = now
+        self.tick(now)
+
+    def tick(self, now: float) -> None:
+        """Go one step further if that is due."""
+        if self.deadline is None or now < self.deadline:
+            return
+        number = self._next.pop(0)
+        self.deadline = now + GRACE_SECONDS if self._next else None
+        if number == signal.SIGKILL:
+            self.kill()
+        else:
+            self.interrupt(number)
 
     def interrupt(self, number: signal.Signals) -> None:
         """Send `number` to the main process's group, as a terminal does."""
@@ -63,6 +86,7 @@ class Tree:
 
     def kill(self) -> None:
         """Kill the whole tree, whatever it ignores."""
+        self.deadline = None
         self.send(signal.SIGKILL)
         if self.cgroup is not None:
             cgroups.kill(self.cgroup)

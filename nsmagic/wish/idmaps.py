@@ -64,13 +64,11 @@ def _around(line: IdMap, outer: int, inner: int, *, whole: bool) -> Iterator[IdM
 
     `whole` keeps the number of ids (an automatic range has room above), else the last one goes.
     """
-    holes = [
-        taken - start
-        for taken, start in ((inner, line.inner), (outer, line.outer))
-        if 0 <= taken - start < line.count
-    ]
-    count = line.count if whole or not holes else line.count - 1
-    bounds = sorted({0, count, *(hole for hole in holes if hole < count)})
+    offsets = inner - line.inner, outer - line.outer
+    # add_single_map_range() in unshare.c counts the id right above the range as one of it.
+    touched = any(0 <= offset <= line.count for offset in offsets)
+    count = line.count if whole or not touched else line.count - 1
+    bounds = sorted({0, count, *(offset for offset in offsets if 0 < offset < count)})
     for start, end in pairwise(bounds):
         yield IdMap(
             inner=line.inner + start + (line.inner <= inner <= line.inner + start),

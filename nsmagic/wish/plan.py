@@ -85,6 +85,8 @@ def _needs_privilege(wish: Isolation) -> bool:
 
 def _before_fork(wish: Isolation, situation: Situation) -> Iterator[Step]:
     if wish.owner is not None:
+        if situation.cgroup is not None:  # the owner may not write there
+            yield steps.EnterCgroup(cgroup=situation.cgroup)
         yield steps.SetOwner(uid=wish.owner[0], gid=wish.owner[1])
     if wish.namespaces:
         types = tuple(row.name for row in NAMESPACES if row.name in wish.namespaces)
@@ -126,7 +128,7 @@ def _id_map(
         return
     if not _needs_parent(ranges, wish):
         yield steps.MapIds(kind=ids.kind, maps=lines)
-    elif situation.uids.own == 0 and situation.sys_admin:
+    elif situation.uids.own == 0:
         yield steps.MapIdsOutside(kind=ids.kind, maps=lines)
     else:
         yield steps.MapIdsByHelper(kind=ids.kind, maps=lines)
@@ -138,14 +140,15 @@ def _needs_parent(ranges: tuple[IdMap | SubIds, ...], wish: Isolation) -> bool:
 
 
 def _fork(wish: Isolation, situation: Situation) -> Iterator[Step]:
-    cgroup = situation.cgroup
+    entered = wish.owner is not None and situation.cgroup is not None
+    cgroup = None if entered else situation.cgroup
     share_memory = "time" not in wish.namespaces
     if wish.namespaces & {"pid", "time"} and not wish.fork:
         if cgroup is not None:  # the cell itself must not fork, or its child would be PID 1
             yield steps.EnterCgroup(cgroup=cgroup)
     elif cgroup is not None:
         yield steps.Fork(cgroup=cgroup, share_memory=share_memory)
-    elif "pid" in wish.namespaces:
+    elif "pid" in wish.namespaces or entered:
         yield steps.Fork(share_memory=share_memory)
     else:
         yield steps.Fork(keep=True, share_memory=False)

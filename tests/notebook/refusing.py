@@ -9,8 +9,15 @@ if TYPE_CHECKING:
     from tests.support.kernel_driver import KernelDriver
 
 
-def refused(kernel: KernelDriver, cell: str, ename: str = "StepError") -> str:
-    """Run a cell that must be refused; return the whole message without colours."""
+def refused(kernel: KernelDriver, cell: str) -> str:
+    """Run a cell of which a step must be refused; return the whole message without colours."""
+    text = one_message(kernel, cell, "StepError")
+    assert kernel.run("6 * 7").result == {"text/plain": "42"}, "the notebook goes on"
+    return text
+
+
+def one_message(kernel: KernelDriver, cell: str, ename: str) -> str:
+    """Run a cell that must fail with one message; return that without colours."""
     run = kernel.run(cell)
     assert run.reply is not None
     assert run.error is not None, f"it worked: {run.stdout}"
@@ -22,5 +29,4 @@ def refused(kernel: KernelDriver, cell: str, ename: str = "StepError") -> str:
     assert "nsmagic/" not in text
     assert len(text.splitlines()) <= 3
     assert run.stdout == run.stderr == ""
-    assert kernel.run("6 * 7").result == {"text/plain": "42"}, "the notebook goes on"
     return text

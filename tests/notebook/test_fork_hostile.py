@@ -118,7 +118,7 @@ def test_a_breakpoint_is_passed_by_in_the_child(fresh_kernel: KernelDriver) -> N
     assert (run.stdout, run.stderr) == ("1\n", "")
     stopped = fresh_kernel.start("stop_here()")  # and the notebook's own debugging goes on
 
-    def at_breakpoint(run: object) -> bool:  # noqa: ARG001
+    def at_breakpoint(run: object) -> bool:
         events = (message.content for message in stopped.messages if message.kind == "debug_event")
         return any(event.get("event") == "stopped" for event in events)
 
@@ -151,7 +151,6 @@ def drawing():
     while not over.is_set():
         np.random.rand(20_000)
         generator.random(20_000)
-        matrix @ matrix
 threads = [threading.Thread(target=work) for work in (printing, importing, drawing)]
 for thread in threads:
     thread.start()
@@ -159,8 +158,10 @@ for thread in threads:
 FORKS = """
 from IPython import get_ipython
 body = '''
-import colorsys, logging, wave
-logger.warning("in the child")
+import colorsys, contextlib, wave
+with contextlib.suppress(OSError):  # files of the notebook are not open in the cell
+    print("in the child", file=stream, flush=True)
+logger.handlers[0].acquire()
 assert np.random.rand() < 1 and generator.random() < 1
 assert (matrix @ matrix).shape == (200, 200)
 print("ran")

@@ -27,9 +27,7 @@ import sys
 from tests.support.plain_shell import plain_shell
 plain_shell().run_cell(f"%%unshare {sys.argv[1]}\\n" + sys.argv[2]).raise_error()
 """
-CALLS = (
-    "unshare,clone,clone3,execve,write,mount,chroot,chdir,setgroups,setgid,setuid,prctl,capset"
-)
+CALLS = "unshare,clone,clone3,execve,write,mount,chroot,chdir,setgroups,setgid,setuid,prctl,capset"
 STRACE = ["strace", "-ff", "-ttt", "-y", "-s", "256", "-e", f"trace={CALLS}"]
 
 

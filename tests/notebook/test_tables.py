@@ -123,9 +123,9 @@ def test_html_carries_tone_face_and_place() -> None:
 
 
 def test_options_are_not_broken_and_flags_may_be() -> None:
-    page = Table(columns=(Column(title="c", mono=True),), rows=(("a --b-c A|B",),)).html()
-    assert "a <span>--b-c</span> A|<wbr>B" in page
-    assert Reader(page).texts["td"] == ["a --b-c A|B"]
+    page = Table(columns=(Column(title="c", mono=True),), rows=(("a --b-c A|B </c",),)).html()
+    assert "a <span>--b-c</span> A|<wbr>B &lt;/<wbr>c" in page
+    assert Reader(page).texts["td"] == ["a --b-c A|B </c"]
 
 
 def test_colours_come_from_the_theme_with_something_to_fall_back_on() -> None:

@@ -73,7 +73,7 @@ print(fork(lambda: "first", mend=True))
 
 
 @needs(gnu_openmp)
-def test_inside_of_a_parallel_region_the_child_is_held_to_one_thread_and_that_is_said_once() -> None:
+def test_inside_of_a_parallel_region_the_child_gets_one_thread_and_that_is_said_once() -> None:
     program = """
 from nsmagic.run.quiesce import take_notes
 openmp.omp_set_max_active_levels(2)
@@ -174,4 +174,3 @@ print(fork(threads, mend=True), threads() == before, take_notes() == [BLAS_NOTE]
 os._exit(0)
 """
     assert run(BLAS + program) == "[1] True True"
-

@@ -128,7 +128,7 @@ def _our_processes() -> tuple[frozenset[str], frozenset[str]]:
     processes: set[str] = set()
     spares: set[str] = set()  # one for each spawner
     namespaces = set(_namespaces("self"))
-    alive = {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208
+    alive = {int(name) for name in os.listdir("/proc") if name.isdigit()}
     _older.intersection_update(alive)
     for pid in alive - _older - {os.getpid()}:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ends while we look
@@ -189,7 +189,7 @@ def _namespaces(pid: str) -> frozenset[str]:
     found: set[str] = set()
     for folder in ("ns", "fd"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
-            for link in os.listdir(f"/proc/{pid}/{folder}"):  # noqa: PTH208
+            for link in os.listdir(f"/proc/{pid}/{folder}"):
                 with contextlib.suppress(FileNotFoundError):  # closed meanwhile
                     found.add(os.readlink(f"/proc/{pid}/{folder}/{link}"))
     return frozenset(filter(NAMESPACE.match, found))
@@ -197,7 +197,7 @@ def _namespaces(pid: str) -> frozenset[str]:
 
 def _descriptors() -> frozenset[str]:
     found = set()
-    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208
+    for number in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):  # the one that lists the directory
             found.add(f"{number} -> {os.readlink(f'/proc/self/fd/{number}')}")
     return frozenset(found)

@@ -47,7 +47,7 @@ SAMPLES: tuple[Step, ...] = (
     steps.RunPython(),
     steps.Init(),
 )
-NO_CAPABILITIES = {"uid": 1000, "capabilities": 0}
+NO_CAPABILITIES: dict[str, Any] = {"uid": 1000, "capabilities": 0}
 UNSHARE = SAMPLES[1]
 
 
@@ -159,6 +159,8 @@ class TestAppArmor:
         (SAMPLES[7], "ERANGE", {"clocks": {"boottime": 60}}, f"-60 to {LARGEST_CLOCK - 60} here"),
         (SAMPLES[11], "EPERM", {"proc": False}, "No /proc is mounted here"),
         (SAMPLES[0], "EPERM", NO_CAPABILITIES, "Becoming another user"),
+        (SAMPLES[9], "EBUSY", {}, f"{CELL} passes controllers on"),
+        (SAMPLES[8], "EACCES", {}, f"may not move processes to {CELL}"),
         (None, "EMFILE", {"files": "1024"}, "may (1024)"),
     ],
 )  # fmt: skip

@@ -1,0 +1,109 @@
+"""The interpreter of a forked cell as a process of its own: its streams, its loop, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import builtins
+import functools
+import gc
+import io
+import sys
+import threading
+import weakref
+from typing import Any, TextIO
+
+_STREAM_METHODS = ("write", "writelines", "flush", "fileno", "isatty")
+
+
+class Writer(io.TextIOWrapper):
+    """A text stream on a descriptor that holds nothing back: progress dots must show at once."""
+
+    def __init__(self, fd: int) -> None:
+        raw = io.FileIO(fd, "w", closefd=False)
+        super().__init__(
+            io.BufferedWriter(raw), encoding="utf-8", errors="replace", line_buffering=True
+        )
+
+    def write(self, text: str) -> int:
+        """Write and, without a line end, flush."""
+        count = super().write(text)
+        if "\n" not in text:
+            self.flush()
+        return count
+
+
+def own_streams() -> None:
+    """Let sys.stdout and sys.stderr write to descriptors 1 and 2; handlers that hold them too."""
+    for fd, name in ((1, "stdout"), (2, "stderr")):
+        stream = Writer(fd)
+        old = getattr(sys, name)
+        if type(old).__name__ == "OutStream":  # ipykernel's, whose thread is gone
+            for method in _STREAM_METHODS:
+                old.__dict__[method] = getattr(stream, method)
+            old.__dict__["close"] = old.__dict__["set_parent"] = lambda *_: None
+        else:
+            setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    builtins.print = _print_whole(builtins.print)
+
+
+def _print_whole(by_parts: Any) -> Any:
+    """Return a print() that writes once: as four writes, lines of two threads would mix."""
+
+    @functools.wraps(by_parts)
+    def print_whole(
+        *values: object, sep: str | None = " ", end: str | None = "\n",
+        file: TextIO | None = None, flush: bool = False,
+    ) -> None:  # fmt: skip
+        target: TextIO | None = sys.stdout if file is None else file
+        if target is None or target not in (sys.stdout, sys.stderr):
+            by_parts(*values, sep=sep, end=end, file=file, flush=flush)
+            return
+        text = io.StringIO()
+        by_parts(*values, sep=sep, end=end, file=text)
+        target.write(text.getvalue())
+        if flush:
+            target.flush()
+
+    return print_whole
+
+
+def own_loop() -> None:
+    """Make an event loop: the notebook's runs in the notebook, with descriptors of its own."""
+    asyncio._set_running_loop(None)
+    asyncio.set_event_loop(asyncio.new_event_loop())
+
+
+def own_exit_handlers() -> None:
+    """Leave to the notebook what runs at its end; keep what the cell registers from now on."""
+    atexit._clear()
+    finalizers: Any = weakref.finalize
+    for finalizer in list(finalizers._registry):
+        finalizer.atexit = False
+    atexit.register(finalizers._exitfunc)
+    processes: Any = sys.modules.get("multiprocessing.process")
+    if processes is not None:  # or the cell's end would terminate the notebook's own pools
+        processes._children = set()
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util._finalizer_registry.clear()
+        atexit.register(util._exit_function)
+
+
+def end_interpreter() -> None:
+    """Do what Python does at its end: wait for threads, run exit handlers, write files out."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    # After gc.freeze() these are the objects of the cell alone.
+    for thing in gc.get_objects():
+        if issubclass(type(thing), io.TextIOWrapper | io.BufferedWriter | io.BufferedRandom):
+            _write_out(thing)
+
+
+def _write_out(file: io.TextIOWrapper | io.BufferedWriter | io.BufferedRandom) -> None:
+    try:
+        if not file.closed:
+            file.flush()
+    except (OSError, ValueError) as problem:
+        sys.stderr.write(f"{file!r} could not be written out: {problem}\n")
