@@ -15,6 +15,7 @@ The words, each with one meaning:
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,7 +25,14 @@ __version__ = "0.1.0.dev0"
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Register the magics: `%load_ext nsmagic`."""
+    """Register the magics: `%load_ext nsmagic`; UsageError where this is not Linux."""
+    if sys.platform != "linux":
+        from IPython.core.error import UsageError
+
+        raise UsageError(
+            f"nsmagic needs Linux, and this is {sys.platform}: run Jupyter in WSL 2, a virtual "
+            "machine or a container"
+        )
     from nsmagic.notebook.load import load
 
     load(shell)

@@ -9,24 +9,29 @@ from functools import cache
 from pathlib import Path
 
 
-@cache
-def private_place(proc: str = "/proc/self") -> Path | None:
+def private_place(*, probe: bool = True) -> Path | None:
     """Return a cgroup v2 directory of ours in which groups can be made, None where there is none.
 
     It is this process's own group, so nothing outside its subtree is touched and no process moves.
-    Children of a populated group are allowed as long as they get no controllers.
+    Children of a populated group are allowed as long as they get no controllers.  Without `probe`
+    nothing is made to find out.
     """
-    own = own_group(Path(proc))
+    own = own_group(Path("/proc/self"))
     if own is None or not os.access(own / "cgroup.procs", os.W_OK):
         return None
+    return own if not probe or _works(own) else None
+
+
+@cache
+def _works(own: Path) -> bool:
     probe = own / f"nsmagic-{os.getpid()}-probe"
     try:
         probe.mkdir()
     except OSError:
-        return None  # read-only cgroupfs or no delegation
+        return False  # read-only cgroupfs or no delegation
     try:
         # cgroup.kill came with Linux 5.14; without it a group does not end a tree at one blow.
-        return own if (probe / "cgroup.kill").exists() else None
+        return (probe / "cgroup.kill").exists()
     finally:
         probe.rmdir()
 

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import getpass
+import select
 import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from IPython.core.error import StdinNotImplementedError
 
 from nsmagic.notebook.explain import ExplainView
 from nsmagic.notebook.publish import CaptureOutput, CellOutput
 from nsmagic.notebook.publishers import IOPubPublisher, TerminalPublisher
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.result import Result
-from nsmagic.run.values import read_value
+from nsmagic.run.values import Refused, read_value
 from nsmagic.wish.errors import ChannelError
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+
+_UNANSWERED: Final = (KeyboardInterrupt, EOFError, StdinNotImplementedError)
+# A payload can also end the kernel or open an editor: these two only show something.
+_PAYLOADS: Final = frozenset({"page", "set_next_input"})
 
 
 class CellListener:
@@ -37,6 +45,7 @@ class CellListener:
         self.output = output.output
         self.deadline = output.deadline
         self.asks = True
+        self.wanted: frozenset[str] | None = None
         self.error: dict[str, Any] | None = None
         self.refused: dict[str, str] = {}
         self._values: dict[str, Frame] = {}
@@ -62,42 +71,68 @@ class CellListener:
 
     def values(self, before: Mapping[str, Any]) -> dict[str, Any]:
         """Return what came back, by name; `before` is the namespace as it was at the fork."""
-        return {name: read_value(frame, before) for name, frame in self._values.items()}
+        values = {}
+        for name, frame in self._values.items():
+            try:
+                values[name] = read_value(frame, before)
+            except Refused as problem:
+                self.refused[name] = str(problem)
+        return values
 
     def _on_publish(self, frame: Frame, channel: Channel) -> None:
         self._out.settle()
         data = frame.data
         self._publisher.display(data["msg_type"], data["content"], data["metadata"], frame.buffers)
-        channel.send("done")
+        self._answer(channel, "done")
+
+    def _answer(self, channel: Channel, kind: str, **data: Any) -> None:
+        # The child waits for each answer, so there is room; or sendall() would wait for ever.
+        room = select.poll()
+        room.register(channel.sock, select.POLLOUT)
+        if not room.poll(0):
+            raise ChannelError("the cell does not read what it is answered")
+        channel.send(kind, **data)
 
     def _on_input(self, frame: Frame, channel: Channel) -> None:
         self._out.settle()
         answer = self._ask(str(frame.data["prompt"]), bool(frame.data["password"]))
-        channel.send("line", text=answer.get("text"), problem=answer.get("problem"))
+        self._answer(channel, "line", **answer)
 
-    def _ask(self, prompt: str, password: bool) -> dict[str, str]:
+    def _ask(self, prompt: str, password: bool) -> dict[str, str | None]:
         if not self.asks:
-            return {"problem": "a background cell has nobody to ask"}
+            return {"problem": "EOFError", "text": "a background cell has nobody to ask"}
         kernel: Any = getattr(self._shell, "kernel", None)
         asked: Any = getpass.getpass if password else input
         if kernel is not None:
             asked = kernel.getpass if password else kernel.raw_input
         try:
             with on_sigint(signal.default_int_handler):
-                return {"text": asked(prompt)}
-        except KeyboardInterrupt:
-            return {"problem": "interrupt"}
-        except EOFError as problem:
-            return {"problem": str(problem) or "end of input"}
+                return {"problem": None, "text": asked(prompt)}
+        except _UNANSWERED as problem:
+            kind = next(kind for kind in _UNANSWERED if isinstance(problem, kind))
+            return {"problem": kind.__name__, "text": str(problem)}
 
     def _on_value(self, frame: Frame, _: Channel) -> None:
-        self._values[frame.data["name"]] = frame
+        name = frame.data["name"]
+        if self.wanted is not None and name not in self.wanted:
+            raise ChannelError(f"the cell sent a value that was not asked for: {name!r}")
+        self._values[name] = frame
 
     def _on_refused(self, frame: Frame, _: Channel) -> None:
         self.refused[frame.data["name"]] = str(frame.data["why"])
 
     def _on_end(self, frame: Frame, _: Channel) -> None:
-        self.error = frame.data["error"]
+        error = frame.data["error"]
+        if error is not None:
+            lines = [str(line) for line in error["traceback"]]
+            self.error = {
+                "ename": str(error["ename"]), "evalue": str(error["evalue"]), "traceback": lines,
+            }  # fmt: skip
+        manager: Any = getattr(self._shell, "payload_manager", None)
+        for item in frame.data["payload"]:
+            # A background cell ends while another one runs, to which it would be attached.
+            if item["source"] in _PAYLOADS and self.asks and manager is not None:
+                manager.write_payload(item)
 
 
 @contextmanager

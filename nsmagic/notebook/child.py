@@ -7,12 +7,10 @@ that captured the old objects go on using them.
 
 from __future__ import annotations
 
-import asyncio
-import atexit
 import builtins
+import errno
 import gc
 import getpass
-import io
 import os
 import re
 import signal
@@ -20,21 +18,29 @@ import sys
 import threading
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from IPython.core import async_helpers
+from IPython.core.error import StdinNotImplementedError
 from IPython.core.history import DummyDB
+from jupyter_client.jsonutil import json_default
 
+from nsmagic.notebook import interpreter
 from nsmagic.notebook.publishers import FRAMES
 from nsmagic.run.channel import Channel, Frame
+from nsmagic.run.values import send_values
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 # Compiled here, so that the child finds it in the cache of `re`: 5 ms of every cell otherwise.
 _EXIT_ADVICE = re.compile("To exit: use 'exit', 'quit', or Ctrl-D", re.IGNORECASE)
-
-_STREAM_METHODS = ("write", "writelines", "flush", "fileno", "isatty")
+_FILES_HINT: Final = (
+    "Files that the notebook had open are not there in an isolated cell; open them inside it."
+)
+_UNANSWERED: Final[dict[str, type[BaseException]]] = {
+    error.__name__: error for error in (KeyboardInterrupt, EOFError, StdinNotImplementedError)
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,61 +57,77 @@ class ChildShell:
 
     def __init__(self, shell: InteractiveShell, channel: Channel) -> None:
         self._shell, self._channel = shell, channel
+        channel.default = json_default  # what Jupyter makes of dates and numpy's numbers
         self._lock = threading.Lock()
         self._error: dict[str, Any] | None = None
+        self._in_display = False
+        self._is_copy = False
 
     def run(self, cell: Cell) -> NoReturn:
         """Run `cell` as IPython runs a cell; end the process with its status."""
-        self._neutralise()
+        status: int | None = None
+        try:
+            with interpreter.DeferredInterrupt():
+                self._neutralise()
+            status = self._run_body(cell)
+            interpreter.end_interpreter()
+        except KeyboardInterrupt as stopped:
+            self._keep_error(type(stopped), stopped, [])
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._finish(status)
+
+    def _run_body(self, cell: Cell) -> int | None:
+        """Return the status that sys.exit() asked for, None if the cell did not call it."""
         before = dict(self._shell.user_ns) if cell.returns else {}
         shell: Any = self._shell
-        done = shell.run_cell(_padded(cell), store_history=False)
+        done = shell.run_cell(_padded(cell), store_history=True)
         error = done.error_before_exec or done.error_in_exec
-        status = _exit_status(error)
-        if error is None and cell.returns:
-            from nsmagic.run.values import send_values
+        if isinstance(error, SystemExit):
+            self._error = None
+            return _exit_status(error)
+        if error is not None and self._error is None:
+            self._keep_error(type(error), error, [])  # IPython has printed it
+        elif error is None and not self._in_display:
+            self._tell_error()
+        if self._error is None and cell.returns and not self._is_copy:
+            with interpreter.DeferredInterrupt():
+                send_values(self._channel, cell.returns, self._shell.user_ns, before)
+        return None
 
-            send_values(self._channel, cell.returns, self._shell.user_ns, before)
-        self._finish(status, self._error if status is None else None)
-
-    def _finish(self, status: int | None, error: dict[str, Any] | None) -> NoReturn:
-        # As the interpreter does at its end: threads that are not daemons are waited for.
-        threading._shutdown()  # type: ignore[attr-defined]
+    def _finish(self, status: int | None) -> NoReturn:
+        code = 1 if self._error is not None else status or 0
+        if self._is_copy:  # made by an os.fork() in the cell: the channel is not for two
+            self._tell_error()
         sys.stdout.flush()
         sys.stderr.flush()
-        self._channel.send("end", error=error)
-        os._exit(1 if error is not None else status or 0)
+        if not self._is_copy:
+            self._channel.send("end", error=self._error, payload=self._payload())
+        os._exit(code)
+
+    def _payload(self) -> list[dict[str, Any]]:
+        """What is for the front end besides output: a page of help, the text of a next cell."""
+        manager: Any = getattr(self._shell, "payload_manager", None)
+        return [] if manager is None else list(manager.read_payload())
 
     def _neutralise(self) -> None:
         gc.freeze()  # or the collector touches, and so copies, every page of the notebook
-        atexit._clear()
         sys.settrace(None)
         threading.settrace(None)
+        sys.breakpointhook = sys.__breakpointhook__  # pdb: the debugger's front end is not here
         threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
-        self._own_streams()
+        os.register_at_fork(after_in_child=self._become_copy)
+        interpreter.own_exit_handlers()
+        interpreter.own_streams()
         self._own_loop()
         self._own_history()
         self._own_messages()
-        self._own_exit()
+        self._own_errors()
 
-    def _own_streams(self) -> None:
-        for fd, name in ((1, "stdout"), (2, "stderr")):
-            stream = _Writer(fd)
-            old = getattr(sys, name)
-            if type(old).__name__ == "OutStream":  # ipykernel's, whose thread is gone
-                for method in _STREAM_METHODS:
-                    old.__dict__[method] = getattr(stream, method)
-                old.__dict__["close"] = old.__dict__["set_parent"] = lambda *_: None
-            else:
-                setattr(sys, name, stream)
-            setattr(sys, f"__{name}__", stream)
+    def _become_copy(self) -> None:
+        self._is_copy = True
 
     def _own_loop(self) -> None:
-        asyncio._set_running_loop(None)
-        if sys.version_info >= (3, 14):
-            asyncio.set_event_loop(asyncio.new_event_loop())
-        else:  # a new policy makes the loop when it is asked for: 1 ms less for most cells
-            asyncio.set_event_loop_policy(None)
+        interpreter.own_loop()
         async_helpers._asyncio_event_loop = None
         scripts = self._shell.magics_manager.registry.get("ScriptMagics")
         if scripts is not None:  # %%bash runs on a loop of its own, in a thread that is gone
@@ -124,6 +146,11 @@ class ChildShell:
         manager.enabled = False
         manager.save_thread = None
         manager.db = DummyDB()
+        # The same cell with the same number, and what its own last line is decides on `;`.
+        self._shell.execution_count = self._shell.displayhook.prompt_count
+        parsed = manager.input_hist_parsed
+        manager.store_inputs = lambda _, source, *__: parsed.__setitem__(-1, source)
+        manager.store_output = lambda *_: None
 
     def _own_messages(self) -> None:
         shell: Any = self._shell
@@ -136,25 +163,38 @@ class ChildShell:
             builtins.input = lambda prompt="": self._ask(str(prompt), False)
             getpass.getpass = lambda prompt="Password: ", *_, **__: self._ask(prompt, True)
 
-    def _own_exit(self) -> None:
+    def _own_errors(self) -> None:
         shell: Any = self._shell
 
         def ask_exit() -> NoReturn:
             raise SystemExit
 
         shell.ask_exit = ask_exit
+        shell.show_usage_error = lambda error: self._keep_error(type(error), error, [])
         show = shell.showtraceback
 
         def showtraceback(exc_tuple: Any = None, *args: Any, **options: Any) -> None:
-            kind = exc_tuple[0] if exc_tuple else sys.exc_info()[0]
-            if kind is not SystemExit:
+            error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
+            if isinstance(error, OSError) and error.errno == errno.EBADF:
+                error.add_note(_FILES_HINT)
+            if not isinstance(error, SystemExit):
                 show(exc_tuple, *args, **options)
 
         shell.showtraceback = showtraceback
         warnings.filterwarnings("ignore", message=_EXIT_ADVICE.pattern)
 
     def _keep_error(self, etype: type, evalue: BaseException, stb: list[str]) -> None:
-        self._error = {"ename": etype.__name__, "evalue": str(evalue), "traceback": list(stb)}
+        """Keep a traceback for the end, when it is clear whether it is what fails the cell."""
+        self._tell_error()
+        self._in_display = getattr(self._shell.displayhook, "msg", None) is not None
+        self._error = {"ename": etype.__name__, "evalue": _text(evalue), "traceback": list(stb)}
+
+    def _tell_error(self) -> None:
+        """Print a traceback that did not fail the cell, or for which there is no other way."""
+        if self._error is not None:
+            lines = self._error["traceback"] or [f"{self._error['ename']}: {self._error['evalue']}"]
+            sys.stderr.write("\n".join(lines) + "\n")
+            self._error = None
 
     def _publish(
         self, _stream: Any, message: Any, content: Any = None, _parent: Any = None,
@@ -165,7 +205,11 @@ class ChildShell:
             content, metadata = message["content"], message["metadata"]
             buffers = message.get("buffers") or buffers
             message = message["msg_type"]
-        if message in FRAMES:
+        if message == "stream":  # of a cell in this cell
+            getattr(sys, content["name"]).write(content["text"])
+        elif message in FRAMES and self._is_copy:
+            sys.stdout.write(content.get("data", {}).get("text/plain", "") + "\n")
+        elif message in FRAMES:
             sys.stdout.flush()
             sys.stderr.flush()
             self._exchange(
@@ -175,60 +219,24 @@ class ChildShell:
         return {"header": {"msg_id": ""}, "content": content}
 
     def _ask(self, prompt: str, password: bool) -> str:
+        if self._is_copy:
+            raise EOFError("only the cell's first process can ask")
         sys.stdout.flush()
-        answer = self._exchange("input", prompt=prompt, password=password)
-        problem = answer.data.get("problem")
-        if problem == "interrupt":
-            raise KeyboardInterrupt("Interrupted by user")
-        if problem is not None:
-            raise EOFError(problem)
-        text: str = answer.data["text"]
+        sys.stderr.flush()
+        answer = self._exchange("input", prompt=prompt, password=password).data
+        if answer["problem"] is not None:
+            raise _UNANSWERED[answer["problem"]](answer["text"])
+        text: str = answer["text"]
         return text
 
     def _exchange(self, kind: str, *, buffers: Any = (), **data: Any) -> Frame:
         """Send a frame and wait for the answer; an interrupt in between is raised afterwards."""
-        with self._lock, _DeferredInterrupt():
+        with self._lock, interpreter.DeferredInterrupt():
             self._channel.send(kind, buffers=buffers, **data)
             answer = self._channel.receive()
         if answer is None:
             os._exit(255)  # the notebook is gone
         return answer
-
-
-class _DeferredInterrupt:
-    """Holds SIGINT back, or a half-read answer would put the channel out of step."""
-
-    def __enter__(self) -> None:
-        self._seen = False
-        self._main = threading.current_thread() is threading.main_thread()
-        if self._main:
-            self._before = signal.signal(signal.SIGINT, self._note)
-
-    def _note(self, *_: object) -> None:
-        self._seen = True
-
-    def __exit__(self, *_: object) -> None:
-        if self._main:
-            signal.signal(signal.SIGINT, self._before)
-            if self._seen:
-                signal.raise_signal(signal.SIGINT)
-
-
-class _Writer(io.TextIOWrapper):
-    """A text stream on a descriptor that holds nothing back: progress dots must show at once."""
-
-    def __init__(self, fd: int) -> None:
-        raw = io.FileIO(fd, "w", closefd=False)
-        super().__init__(
-            io.BufferedWriter(raw), encoding="utf-8", errors="replace", line_buffering=True
-        )
-
-    def write(self, text: str) -> int:
-        """Write and, without a line end, flush."""
-        count = super().write(text)
-        if "\n" not in text:
-            self.flush()
-        return count
 
 
 def _padded(cell: Cell) -> str:
@@ -238,11 +246,17 @@ def _padded(cell: Cell) -> str:
     return "".join(f"#{line}\n" for line in cell.head.splitlines()) + cell.body
 
 
-def _exit_status(error: BaseException | None) -> int | None:
-    """Return the status that sys.exit() asked for, None if the cell did not call it."""
-    if not isinstance(error, SystemExit):
-        return None
+def _exit_status(error: SystemExit) -> int:
+    """Return the status that sys.exit() means."""
     if error.code is None or isinstance(error.code, int):
         return (error.code or 0) & 0xFF
     sys.stderr.write(f"{error.code}\n")
     return 1
+
+
+def _text(error: BaseException) -> str:
+    """str() of an exception, whatever its own code makes of it."""
+    try:
+        return str(error)
+    except Exception as problem:  # noqa: BLE001 - it is the code of anybody's class
+        return f"<str() of it raised {type(problem).__name__}>"

@@ -132,7 +132,13 @@ def _outcomes(plan: Plan, result: Result | None, refused: StepError | None) -> l
     count = len(plan.steps)
     if refused is not None:
         failed = plan.steps.index(refused.step)
-        done = [Outcome(result=Cell(text="ok", tone="good"))] * failed
+        times = [] if result is None else [f"{taken:.2f}" for taken in result.spent]
+        done = [
+            Outcome(result=Cell(text="ok", tone="good"), milliseconds=times[index])
+            if index < len(times)
+            else Outcome(result=Cell(text="ok", tone="good"))
+            for index in range(failed)
+        ]
         left = [Outcome(result=_NOT_REACHED)] * (count - failed - 1)
         return [*done, Outcome(result=_refusal(refused)), *left]
     if result is None:

@@ -8,9 +8,11 @@ import builtins
 import functools
 import gc
 import io
+import signal
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any, TextIO
 
 _STREAM_METHODS = ("write", "writelines", "flush", "fileno", "isatty")
@@ -33,6 +35,25 @@ class Writer(io.TextIOWrapper):
         return count
 
 
+class DeferredInterrupt:
+    """Holds SIGINT back, or a half-read answer would put the channel out of step."""
+
+    def __enter__(self) -> None:
+        self._seen = False
+        self._main = threading.current_thread() is threading.main_thread()
+        if self._main:
+            self._before = signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, *_: object) -> None:
+        self._seen = True
+
+    def __exit__(self, *_: object) -> None:
+        if self._main:
+            signal.signal(signal.SIGINT, self._before)
+            if self._seen:
+                signal.raise_signal(signal.SIGINT)
+
+
 def own_streams() -> None:
     """Let sys.stdout and sys.stderr write to descriptors 1 and 2; handlers that hold them too."""
     for fd, name in ((1, "stdout"), (2, "stderr")):
@@ -48,7 +69,7 @@ def own_streams() -> None:
     builtins.print = _print_whole(builtins.print)
 
 
-def _print_whole(by_parts: Any) -> Any:
+def _print_whole(by_parts: Callable[..., None]) -> Callable[..., None]:
     """Return a print() that writes once: as four writes, lines of two threads would mix."""
 
     @functools.wraps(by_parts)
@@ -57,7 +78,7 @@ def _print_whole(by_parts: Any) -> Any:
         file: TextIO | None = None, flush: bool = False,
     ) -> None:  # fmt: skip
         target: TextIO | None = sys.stdout if file is None else file
-        if target is None or target not in (sys.stdout, sys.stderr):
+        if target is None or not (target is sys.stdout or target is sys.stderr):
             by_parts(*values, sep=sep, end=end, file=file, flush=flush)
             return
         text = io.StringIO()
@@ -72,7 +93,10 @@ def _print_whole(by_parts: Any) -> Any:
 def own_loop() -> None:
     """Make an event loop: the notebook's runs in the notebook, with descriptors of its own."""
     asyncio._set_running_loop(None)
-    asyncio.set_event_loop(asyncio.new_event_loop())
+    if sys.version_info >= (3, 14):
+        asyncio.set_event_loop(asyncio.new_event_loop())
+    else:  # a new policy makes the loop when it is asked for: 1 ms less for most cells
+        asyncio.set_event_loop_policy(None)
 
 
 def own_exit_handlers() -> None:

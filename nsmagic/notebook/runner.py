@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,10 +54,8 @@ class Runner:
         explained = self._explain(request, plan, publisher)
         if request.ours.dry_run:
             return None
-        for note in plan.notes:
-            if note not in self._noted:
-                publisher.note(note)
-            self._noted.add(note)
+        if explained is None:  # whose table says it too
+            self._say(plan.notes, publisher)
         running = RunningCell(self._shell, request, plan, publisher, explained, self.limits, number)
         running.start(Tree(number, spawner(), group))
         if not request.ours.bg:
@@ -64,11 +63,20 @@ class Runner:
             return None
         return running.in_background()
 
+    def _say(
+        self, notes: Iterable[str], publisher: IOPubPublisher | TerminalPublisher
+    ) -> None:
+        """Show each note once in a notebook session."""
+        for note in notes:
+            if note not in self._noted:
+                publisher.note(note)
+            self._noted.add(note)
+
     def _group(self, request: Request, number: int) -> Path | None:
         """Name a cgroup for the cell where no PID namespace will end its tree."""
         if "pid" in request.wish.namespaces and not request.ours.strict:
             return None
-        place = cgroups.private_place()
+        place = cgroups.private_place(probe=not request.ours.dry_run)
         return None if place is None else place / f"nsmagic-{os.getpid()}-cell{number}"
 
     def _plan(self, request: Request, group: Path | None) -> Plan:

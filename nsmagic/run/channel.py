@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ MAX_JSON: Final = 64 * 2**20
 MAX_BUFFERS: Final = 4096
 MAX_BYTES: Final = 8 * 2**30
 _MAX_FDS: Final = 16
+_PIECE: Final = 32 * 2**20  # bytes reserved ahead of what has arrived
 
 Buffer = bytes | bytearray | memoryview
 
@@ -41,15 +42,20 @@ class Channel:
         self.sock = sock
         self.fds: list[int] = []
         self.closed = False
+        self.default: Callable[[Any], Any] | None = None  # of json.dumps
         self._parser = self._parse()
         self._wanted = memoryview(next(self._parser))
 
     def send(
         self, kind: str, /, *, buffers: Sequence[Buffer] = (), fds: Sequence[int] = (), **data: Any
     ) -> None:
-        """Send one frame whole; BrokenPipeError or ConnectionResetError if nobody listens."""
-        text = json.dumps({"kind": kind, **data}).encode()
+        """Send one frame whole; BrokenPipeError or ConnectionResetError if nobody listens.
+
+        ChannelError, and nothing is sent, if it is larger than the other end takes.
+        """
+        text = json.dumps({"kind": kind, **data}, default=self.default).encode()
         views = [memoryview(buffer).cast("B") for buffer in buffers]
+        _check_sizes(len(text), [len(view) for view in views])
         head = _HEAD.pack(len(text), len(views)) + b"".join(_LENGTH.pack(len(v)) for v in views)
         message = head + text
         if fds:
@@ -96,6 +102,8 @@ class Channel:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 whole = len(payload) - len(payload) % 4
                 self.fds += struct.unpack(f"{whole // 4}i", payload[:whole])
+        if len(self.fds) > _MAX_FDS:
+            raise ChannelError("file descriptors that nobody asked for")
         if count == 0:
             self.closed = True
             return None
@@ -114,20 +122,36 @@ class Channel:
         while True:
             yield (head := bytearray(_HEAD.size))
             json_length, count = _HEAD.unpack(head)
-            if not 0 < json_length <= MAX_JSON or count > MAX_BUFFERS:
-                raise ChannelError(f"frame of {json_length} bytes with {count} buffers refused")
+            _check_sizes(json_length, [0] * min(count, MAX_BUFFERS + 1))
             if count:
                 yield (table := bytearray(count * _LENGTH.size))
             lengths = [n for (n,) in _LENGTH.iter_unpack(table)] if count else []
-            if sum(lengths) > MAX_BYTES:
-                raise ChannelError(f"frame with {sum(lengths)} bytes of buffers refused")
-            yield (text := bytearray(json_length))
-            buffers = []
+            _check_sizes(json_length, lengths)
+            text = yield from _fill(json_length)
+            buffers: list[bytearray] = []
             for length in lengths:
-                buffers.append(bytearray(length))
-                if length:
-                    yield buffers[-1]
+                buffers += [(yield from _fill(length))]
             yield _frame(text, buffers)
+
+
+def _check_sizes(json_length: int, lengths: Sequence[int]) -> None:
+    if not 0 < json_length <= MAX_JSON:
+        raise ChannelError(f"frame of {json_length} bytes refused")
+    if len(lengths) > MAX_BUFFERS or sum(lengths) > MAX_BYTES:
+        raise ChannelError(f"frame with {len(lengths)} buffers of {sum(lengths)} bytes refused")
+
+
+def _fill(length: int) -> Generator[bytearray, None, bytearray]:
+    """Return `length` bytes, yielding the pieces to fill: memory is taken as they arrive."""
+    whole = bytearray()
+    while len(whole) < length:
+        piece = bytearray(min(length - len(whole), _PIECE))
+        yield piece
+        if not whole:
+            whole = piece
+        else:
+            whole += piece
+    return whole
 
 
 def _frame(text: bytearray, buffers: list[bytearray]) -> Frame:

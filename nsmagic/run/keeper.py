@@ -36,8 +36,9 @@ def keep_tree(cell: int, channel: Channel) -> NoReturn:
         signal.sigwait(KEEPER_SIGNALS)
         status = _reap(cell)
     left = kill_descendants(os.getpid(), proc)
-    with suppress(OSError):  # our parent may be gone, and nobody left to be told
-        channel.send("cell_status", status=status, left=left)
+    if status is not None:
+        with suppress(OSError):  # our parent may be gone, and nobody left to be told
+            channel.send("cell_status", status=status, left=left)
     os._exit(0)
 
 

@@ -50,13 +50,19 @@ def drop_foreign_imports() -> None:
 
 
 def _forget(name: str) -> None:
-    """Drop a half-made module and its submodules, but no C extension: numpy's load only once."""
-    for other, module in list(sys.modules.items()):
-        if other == name or other.startswith(f"{name}."):
-            spec = getattr(module, "__spec__", None)
-            made = not getattr(spec, "_initializing", False)
-            if not (made and isinstance(getattr(spec, "loader", None), ExtensionFileLoader)):
-                del sys.modules[other]
+    """Drop a half-made module, and the complete ones below it that Python can make again.
+
+    With a C extension among those, all complete ones stay: numpy's can be loaded only once, and
+    writes into its neighbours.
+    """
+    below = {other: module for other, module in list(sys.modules.items())
+             if other.startswith(f"{name}.")}  # fmt: skip
+    specs = {other: getattr(module, "__spec__", None) for other, module in below.items()}
+    made = {other for other, spec in specs.items() if not getattr(spec, "_initializing", False)}
+    if any(isinstance(getattr(specs[other], "loader", None), ExtensionFileLoader) for other in made):
+        below = {other: module for other, module in below.items() if other not in made}
+    for other in (name, *below):
+        sys.modules.pop(other, None)
 
 
 @dataclass(frozen=True, kw_only=True)

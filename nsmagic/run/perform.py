@@ -39,7 +39,7 @@ def perform_all(plan: Sequence[Step], channel: Channel, handover: Handover) -> l
 
     A step that Linux refuses is reported on `channel` and ends the process.
     """
-    spent = []
+    spent: list[float] = []
     for index, step in enumerate(plan[:-1]):
         start = time.time()  # the wall clock, because a time namespace moves all others
         try:
@@ -52,15 +52,17 @@ def perform_all(plan: Sequence[Step], channel: Channel, handover: Handover) -> l
             else:
                 perform(step)
         except OSError as error:
-            refuse(index, error, channel)
+            refuse(index, error, channel, spent)
         spent.append((time.time() - start) * 1e3)
     return spent
 
 
-def refuse(index: int, error: OSError, channel: Channel) -> None:
-    """Tell the parent which step Linux refused, and end this process."""
+def refuse(index: int, error: OSError, channel: Channel, spent: list[float]) -> None:
+    """Tell the parent which step Linux refused, and what those before took; end this process."""
     path = None if error.filename is None else os.fsdecode(error.filename)
-    channel.send("failed", index=index, errno=error.errno, text=error.strerror, path=path)
+    channel.send(
+        "failed", index=index, errno=error.errno, text=error.strerror, path=path, spent=spent
+    )
     os._exit(1)
 
 

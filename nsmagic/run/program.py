@@ -76,7 +76,7 @@ def _run(data: Mapping[str, Any], orders: Channel) -> None:
     try:
         os.execvp(body.argv[0], body.argv)
     except OSError as error:
-        refuse(len(plan) - 1, OSError(error.errno, error.strerror, body.argv[0]), channel)
+        refuse(len(plan) - 1, OSError(error.errno, error.strerror, body.argv[0]), channel, spent)
 
 
 class _ToSpawner:

@@ -6,9 +6,8 @@ import os
 import select
 import time
 from contextlib import ExitStack, suppress
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-from nsmagic.linux.circumstances import read_circumstances
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.launch import Launcher
 from nsmagic.run.perform import perform_outside
@@ -18,7 +17,6 @@ from nsmagic.run.terminal import Terminal
 from nsmagic.run.tree import Tree
 from nsmagic.wish import steps
 from nsmagic.wish.errors import ChannelError, StepError
-from nsmagic.wish.hints import hint_for
 from nsmagic.wish.plan import Plan
 
 START_SECONDS: Final = 10.0
@@ -192,12 +190,17 @@ class Sandbox:
             answer = {"errno": 0, "text": "", "path": None}
         self._answer("done", **answer)
 
-    def _answer(self, kind: str, **data: object) -> None:
+    def _answer(self, kind: str, **data: Any) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):  # killed meanwhile
             self._channel.send(kind, **data)
 
     def _failed(self, frame: Frame) -> None:
+        # Imported now: nothing of it is needed until Linux refuses something.
+        from nsmagic.linux.circumstances import read_circumstances
+        from nsmagic.wish.hints import hint_for
+
         step, number = self.plan.steps[frame.data["index"]], frame.data["errno"]
+        self.result.spent = frame.data["spent"]
         hint = hint_for(step, number, read_circumstances(self.plan, step))
         self._refused = StepError(step, number, frame.data["text"], frame.data["path"], hint)
 

@@ -26,6 +26,7 @@ from nsmagic.run.keeper import kill_descendants
 from nsmagic.run.program import be_ready
 
 _QUIET_MS: Final = 5
+_REFUSED: Final = 255 << 8  # as the wait status of a cell that had no process
 
 
 @dataclass
@@ -87,7 +88,10 @@ class Spawner:
         """
         ready = {fd for fd, _ in self.poller.poll(None if self.spare else _QUIET_MS)}
         if not ready:
-            self.spare = self.fork_helper()
+            try:
+                self.spare = self.fork_helper()
+            except BlockingIOError:  # EAGAIN: too many processes; the next cell will tell
+                ready = {fd for fd, _ in self.poller.poll()}
         return ready
 
     def obey(self) -> None:
@@ -98,23 +102,36 @@ class Spawner:
     def fork_helper(self) -> int:
         """Fork a process that waits for orders; return its PID."""
         ours, theirs = socket.socketpair()
-        pid = os.fork()
-        if pid == 0:
-            be_ready(Channel(theirs))
-        theirs.close()
+        with theirs:
+            try:
+                pid = os.fork()
+            except OSError:
+                ours.close()
+                raise
+            if pid == 0:
+                be_ready(Channel(theirs))
         self.helpers[pid] = Helper(Channel(ours))
         self.poller.register(ours, select.POLLIN)
         return pid
 
     def on_spawn(self, frame: Frame) -> None:
         """Let a helper do the plan's steps and execute the program."""
-        pid = self.spare or self.fork_helper()
-        self.spare = 0
         fds = self.control.fds[:5]
         del self.control.fds[:5]
-        helper = self.helpers[pid]
-        helper.orders.send("run", fds=fds, **frame.data)
-        helper.channel = Channel(socket.socket(fileno=fds[0]))
+        channel = Channel(socket.socket(fileno=fds[0]))
+        forks = [index for index, step in enumerate(frame.data["steps"]) if step["step"] == "Fork"]
+        try:
+            pid = self.spare or self.fork_helper()
+        except OSError as error:
+            refuse_cell(channel, forks[0] if forks else 0, error)
+        else:
+            self.spare = 0
+            helper = self.helpers[pid]
+            helper.channel = channel
+            if not forks:
+                introduce(pid, channel)
+            with suppress(BrokenPipeError):  # killed by somebody: its end tells the rest
+                helper.orders.send("run", fds=fds, **frame.data)
         for fd in fds[1:]:
             os.close(fd)
 
@@ -122,15 +139,12 @@ class Spawner:
         """Take note of the process that goes on in the place of a helper."""
         for frame in helper.orders.waiting():
             helper.cell, helper.kept = frame.data["pid"], frame.data["kept"]
-            if not helper.kept:
+            if not helper.kept and pid not in self.unclaimed:
                 os.kill(pid, signal.SIGKILL)  # it sleeps on memory that is the cell's now
             assert helper.channel is not None
-            # It waits for us, so this is the right process.
-            pidfd = os.pidfd_open(helper.cell)
-            with suppress(OSError):
-                helper.channel.send("forked", pid=helper.cell, fds=[pidfd])
-            os.close(pidfd)
-            helper.orders.send("noted")
+            introduce(helper.cell, helper.channel)
+            with suppress(BrokenPipeError):  # killed meanwhile
+                helper.orders.send("noted")
         if helper.orders.closed and helper.listening:
             self.poller.unregister(helper.orders.sock)
             helper.listening = False
@@ -158,6 +172,7 @@ class Spawner:
         for pid, helper in list(self.helpers.items()):
             if pid in self.unclaimed:
                 self.hear(pid, helper)  # its last words may still be unread
+                self.spare = 0 if pid == self.spare else self.spare
                 if helper.cell not in (0, pid) and not helper.kept:
                     self.unclaimed.pop(pid)
                     self.helpers[helper.cell] = self.helpers.pop(pid)
@@ -190,6 +205,26 @@ class Spawner:
             if guard.cgroup is not None:
                 with suppress(OSError):
                     cgroups.remove(guard.cgroup)
+
+
+def refuse_cell(channel: Channel, index: int, error: OSError) -> None:
+    """Tell the kernel that no process could be made for its cell."""
+    channel.send(
+        "failed", index=index, errno=error.errno, text=error.strerror, path=None, spent=[]
+    )  # fmt: skip
+    channel.send("status", status=_REFUSED, usage=[0.0, 0.0, 0])
+    channel.close()
+
+
+def introduce(pid: int, channel: Channel) -> None:
+    """Tell the kernel of the cell's process, which waits for us: so this is the right one."""
+    # A process that was killed may be reaped already; its kernel hears of that only.
+    with suppress(OSError):
+        pidfd = os.pidfd_open(pid)
+        try:
+            channel.send("forked", pid=pid, fds=[pidfd])
+        finally:
+            os.close(pidfd)
 
 
 def _close(fd: int) -> None:

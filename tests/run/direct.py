@@ -12,7 +12,7 @@ from nsmagic.linux.ids import SystemNames
 from nsmagic.linux.situation import read_situation
 from nsmagic.run.launch import ForkLauncher, Launcher
 from nsmagic.run.sandbox import Sandbox
-from nsmagic.run.spawning import SpawnLauncher, close_spawner, spawner
+from nsmagic.run.spawning import SpawnLauncher, spawner
 from nsmagic.run.terminal import Terminal
 from nsmagic.run.tree import Tree
 from nsmagic.wish import steps
@@ -20,13 +20,11 @@ from nsmagic.wish.plan import Plan, make_plan
 from nsmagic.wish.unshare import unshare_wish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from nsmagic.run.channel import Channel, Frame
     from nsmagic.run.result import Result
-
-__all__ = ["Cell", "Ran", "close_spawner"]
 
 _numbers = itertools.count(1)
 
@@ -74,26 +72,29 @@ class Cell:
     tty: bool = False
     timeout: float | None = 30
 
-    def program(self, line: str, body: str = "") -> Ran:
-        """Run the program that `line` names, the body being its standard input."""
-        wish, ours, program = unshare_wish(line, SystemNames())
-        plan, group = self._plan(line, steps.Exec(argv=program))
+    def program(self, words: Sequence[str], body: str = "") -> Ran:
+        """Run the program named after the options, the body being its standard input."""
+        _, _, program = unshare_wish(words, SystemNames())
+        plan, group = self._plan(words, steps.Exec(argv=program))
         terminal = Terminal(body) if self.tty else None
         launcher = SpawnLauncher(plan, spawner(), body, tty=self.tty)
         return self._run(plan, group, launcher, terminal)
 
-    def python(self, line: str, main: Callable[[], object]) -> Ran:
-        """Run `main` in a fork of this process; what it returns is the exit status."""
-        plan, group = self._plan(line, steps.RunPython())
+    def python(self, words: Sequence[str], main: Callable[[], str]) -> Ran:
+        """Run `main` in a fork of this process; what it returns is the output."""
+        plan, group = self._plan(words, steps.RunPython())
 
         def body(_: Channel) -> NoReturn:
-            os._exit(int(main() or 0))  # type: ignore[call-overload]
+            text = main().encode()
+            while text:
+                text = text[os.write(1, text) :]
+            os._exit(0)
 
         terminal = Terminal() if self.tty else None
         return self._run(plan, group, ForkLauncher(plan, body, tty=self.tty), terminal)
 
-    def _plan(self, line: str, body: steps.Step) -> tuple[Plan, Path | None]:
-        wish, ours, _ = unshare_wish(line, SystemNames())
+    def _plan(self, words: Sequence[str], body: steps.Step) -> tuple[Plan, Path | None]:
+        wish, ours, _ = unshare_wish(words, SystemNames())
         place = cgroups.private_place() if self.fenced else None
         ends_itself = "pid" in wish.namespaces and not ours.strict
         group = None

@@ -10,21 +10,22 @@ import os
 import re
 import sys
 import time
+from typing import Any
 
-STATUS = {
+STATUS = (
     "Umask", "Uid", "Gid", "Groups", "NSpid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb",
     "NoNewPrivs", "SigBlk",
-}  # fmt: skip
+)  # fmt: skip
 
 
 def read(name: str) -> str:
-    """A file of our own in /proc, None where this Linux has none."""
+    """The text of a file in /proc/self."""
     with open(f"/proc/self/{name}", encoding="ascii", errors="surrogateescape") as file:  # noqa: PTH123
         return file.read()
 
 
 def mounts() -> list[str]:
-    """Mount point, root, options, propagation without numbers of peer groups, kind; proc(5)."""
+    """Point, root, options, propagation and kind of every mount, without what is ever new."""
     found = []
     for line in read("mountinfo").splitlines():
         left, _, right = line.partition(" - ")
@@ -34,30 +35,25 @@ def mounts() -> list[str]:
     return found
 
 
-def facts() -> dict[str, object]:
+def facts() -> dict[str, Any]:
     """What /proc says of the calling process."""
     status = dict(line.split(":", 1) for line in read("status").splitlines())
+    namespaces = "/proc/self/ns"
     return {
-        "namespaces": {name: os.readlink(f"/proc/self/ns/{name}") for name in os.listdir("/proc/self/ns")},
+        "namespaces": {
+            name: os.readlink(f"{namespaces}/{name}") for name in sorted(os.listdir(namespaces))  # noqa: PTH208
+        },
         "maps": {name: read(name).split() for name in ("uid_map", "gid_map", "setgroups")},
         "offsets": read("timens_offsets").split(),
-        "clocks": {"monotonic": time.clock_gettime(time.CLOCK_MONOTONIC), "boottime": time.clock_gettime(time.CLOCK_BOOTTIME)},
-        "status": {name: status[name].split() for name in sorted(STATUS)},
-        "pid": os.getpid(),
-        "leads": [os.getsid(0) == os.getpid(), os.getpgid(0) == os.getpid()],
+        "clocks": [time.clock_gettime(time.CLOCK_MONOTONIC), time.clock_gettime(time.CLOCK_BOOTTIME)],
+        "status": {name: status[name].split() for name in STATUS},
         "mounts": mounts(),
         "root": os.readlink("/proc/self/root"),
         "cwd": os.readlink("/proc/self/cwd"),
         "environment": sorted(name for name in os.environ if name != "LC_CTYPE"),
-        "proc": sorted(name for name in os.listdir("/proc") if name.isdigit()) == ["1"],
-    }
-
-
-def main() -> None:
-    """Say it."""
-    json.dump(facts(), sys.stdout)
-    sys.stdout.flush()
+        "alone": not [name for name in os.listdir("/proc") if name.isdigit() and name != "1"],  # noqa: PTH208
+    }  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    json.dump(facts(), sys.stdout)

@@ -1,0 +1,98 @@
+"""The steps that a plan is made of: frozen data that can describe itself, in shell and system call.
+
+`nsmagic.run.perform` does them; `nsmagic.wish.hints` explains them when Linux says no;
+`nsmagic.wish.paste` makes a script of their shell lines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from nsmagic.wish.isolation import IdMap
+from nsmagic.wish.steps.base import Step
+from nsmagic.wish.steps.files import (
+    Chdir,
+    Chroot,
+    LoadInterpreter,
+    MountBinfmt,
+    MountProc,
+    Propagate,
+)
+from nsmagic.wish.steps.namespaces import (
+    MapIds,
+    MapIdsByHelper,
+    MapIdsOutside,
+    Persist,
+    SetClock,
+    SetGroups,
+    SetOwner,
+    Unshare,
+)
+from nsmagic.wish.steps.processes import (
+    ClearEnvironment,
+    EnterCgroup,
+    Exec,
+    Fork,
+    Init,
+    KeepCaps,
+    RunPython,
+    SetGid,
+    SetUid,
+)
+
+__all__ = [
+    "STEPS",
+    "Chdir",
+    "Chroot",
+    "ClearEnvironment",
+    "EnterCgroup",
+    "Exec",
+    "Fork",
+    "Init",
+    "KeepCaps",
+    "LoadInterpreter",
+    "MapIds",
+    "MapIdsByHelper",
+    "MapIdsOutside",
+    "MountBinfmt",
+    "MountProc",
+    "Persist",
+    "Propagate",
+    "RunPython",
+    "SetClock",
+    "SetGid",
+    "SetGroups",
+    "SetOwner",
+    "SetUid",
+    "Step",
+    "Unshare",
+    "from_json",
+    "to_json",
+]
+
+STEPS: dict[str, type[Step]] = {
+    cls.__name__: cls
+    for cls in (
+        SetOwner, Unshare, SetGroups, MapIds, MapIdsOutside, MapIdsByHelper, Persist, SetClock,
+        EnterCgroup, Fork, Propagate, MountProc, MountBinfmt, LoadInterpreter, Chroot, Chdir,
+        SetGid, SetUid, KeepCaps, ClearEnvironment, Init, Exec, RunPython,
+    )
+}  # fmt: skip
+
+
+def to_json(step: Step) -> dict[str, Any]:
+    """Return the step as plain data for the spawner's protocol."""
+    return {"step": type(step).__name__, **asdict(step)}
+
+
+def from_json(data: dict[str, Any]) -> Step:
+    """Return the step that `to_json` described; KeyError or TypeError where it is none."""
+    fields = {key: _frozen(value) for key, value in data.items() if key != "step"}
+    if "maps" in fields:
+        fields["maps"] = tuple(IdMap(**entry) for entry in data["maps"])
+    return STEPS[data["step"]](**fields)
+
+
+def _frozen(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,183 @@
+"""What each option of unshare(1) does to Linux's state: as the installed program does it.
+
+One probe is run three times: by unshare(1), as a program cell, and as a Python cell.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nsmagic.run.spawning import close_spawner, spawner
+from nsmagic.wish.errors import StepError
+from tests.run import probe
+from tests.run.direct import Cell
+from tests.support.skips import needs, root_only
+from tests.support.skips import probe as a_probe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.run.direct import Ran
+
+pytestmark = pytest.mark.linux
+
+PYTHON = os.path.realpath(sys.executable)
+PROBE = [PYTHON, "-I", "-S", str(Path(probe.__file__))]
+EVERY_ID = "--map-users=all --map-groups=all"
+
+# --strict leaves out what only nsmagic implies, so the lines mean the same to both.
+LINES = """
+-m | -u | -i | -n | -U | -C | -T | -fp | -p | -fT | -fp --mount-proc | -muinC | -fmuinpCTU
+-r | -c | -Ur | -rmuin | -cmuin | -fUrmuinpCT --mount-proc | -fUcp | -rc | -cr
+--map-user=5 | --map-group=7 | --map-user=5 --map-group=7 | -r --map-group=7 | -c --map-user=7
+--map-users=0:1000:10 | --map-users=0:1000:10 --map-groups=0:500:10 --map-user=10
+--map-users=0:0:10 --map-user=5 --map-groups=0:0:10 --map-group=0
+--map-users=0:0:10 --map-users=100:1000:10 -r --map-groups=0:0:20
+--map-users=0:1000:10 --map-group=3 | --map-users=0:0:4294967295 -c
+--map-users=all --map-groups=all | --map-users=all --map-groups=all -r
+--map-users=all --map-groups=all -S 1000 -G 1000 | --map-users=all --map-groups=all --setgroups=allow
+--map-users=all --map-groups=all -S 1000 -G 1000 --keep-caps | -fp --map-users=all --map-groups=all
+--map-users=0:0:9 --map-users=5:50:9 | --setgroups=deny -U | --setgroups=allow -U
+--map-user=0 --setgroups=deny | --map-user=0 --setgroups=allow | -S 1000 -G 1000 | -S 1000 | -G 1000
+-r -S 0 | -r -S 0 -G 0 | -r -S 5 | -r -G 5 | --keep-caps | -c --keep-caps | -r --keep-caps
+-U --keep-caps | --map-user=5 --keep-caps | -fc --keep-caps -p --mount-proc
+--owner=1000:1000 | --owner=1000:1000 --map-user=0 | --owner=1000:1000 -r | --owner=1000:1000 -r -S 0
+--owner=1000:1000 --map-users=0:1000:1 --map-groups=0:1000:1 | --owner=1000:1000 -fpr --mount-proc
+--owner=1000:1000 --map-users=0:0:5000 --map-groups=0:0:5000 -fT --monotonic=100
+--owner=1000:1000 -r --setgroups=allow | --owner=1000:1000 -c --keep-caps
+-R / | -R /usr/.. -w /usr | -w /usr | -w / | -rR / | -cw /tmp | -w /nowhere | -R /nowhere
+-m --propagation=private | -m --propagation=slave | -m --propagation=shared
+-m --propagation=unchanged | -rm --propagation=slave | -rm --propagation=unchanged
+--mount-proc | -fp --mount-proc=/mnt | -fp --mount-proc --propagation=shared
+-fp --mount-proc=/mnt --propagation=slave | -fp --mount-proc=/nowhere | -r --mount-proc
+-frp --mount-proc -R / | -frp --mount-proc -w /usr
+-fT --monotonic=1000 | -T --monotonic=1000 | -fT --monotonic=-100 --boottime=5000
+-rfT --boottime=5000 | -cfT --monotonic=7 | -fT --monotonic=-999999999
+-f | -rf | --kill-child | --kill-child=SIGTERM -p | --forward-signals | -fp --forward-signals
+--clear-env | --whitelist-env=HOME,PATH,NOSUCH | --whitelist-env=HOME --whitelist-env=PATH
+-r --clear-env
+""".strip().replace("\n", "|").split("|")  # noqa: SIM905
+
+MISC = """
+-frp --mount-binfmt | -frp --mount-binfmt=/mnt | -fp --mount-binfmt
+-frp --load-interp=:nsmagic-test:E::nsmx::/bin/true:
+-frp --load-interp=:nsmagic-test:E::nsmx::/bin/true:F -R /
+-frp --load-interp=nonsense
+""".strip().replace("\n", "|").split("|")  # noqa: SIM905
+
+
+@a_probe
+def binfmt_misc_of_our_own() -> str | None:
+    """Linux 6.7 has a binfmt_misc for each user namespace, if it has any."""
+    here = "binfmt_misc" in Path("/proc/filesystems").read_text()
+    version = tuple(int(part) for part in os.uname().release.split(".")[:2])
+    return None if here and version >= (6, 7) else "no binfmt_misc for each user namespace here"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_spawner() -> Iterator[None]:
+    spawner()
+    yield
+    close_spawner()
+
+
+@functools.cache
+def known_options() -> set[str]:
+    done = subprocess.run(["unshare", "--help"], capture_output=True, text=True, check=True)
+    return set(re.findall(r"--([a-z-]+)", done.stdout)) | set(
+        re.findall(r"subids\|all", done.stdout)
+    )
+
+
+def need(line: str) -> None:
+    """Skip where the installed program does not know an option, or a way to give it."""
+    asked = set(re.findall(r"--([a-z-]+)", line)) - known_options()
+    if re.search("=[0-9]+:[0-9]+:|=all", line) and "subids|all" not in known_options():
+        asked.add("map-users=all")
+    if asked:
+        pytest.skip(f"unshare here has no --{', --'.join(sorted(asked))}")
+
+
+def said(text: str) -> dict[str, Any]:
+    """The facts, with what differs from run to run replaced by what it means."""
+    found: dict[str, Any] = json.loads(text)
+    outside = probe.facts()
+    for name, link in found["namespaces"].items():
+        found["namespaces"][name] = link != outside["namespaces"][name.removesuffix("_for_children")]
+    pairs = zip(found["clocks"], outside["clocks"], strict=True)
+    found["clocks"] = [round((inside - here) / 60) for inside, here in pairs]
+    # The outermost PID is any number, and so is the innermost one outside of new namespaces.
+    found["status"]["NSpid"] = found["status"]["NSpid"][1:]
+    return found
+
+
+def the_programs(line: str) -> dict[str, Any] | str:
+    """What the probe says under unshare(1), or why that failed."""
+    done = subprocess.run(
+        ["unshare", *shlex.split(line), *PROBE], stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, check=False, timeout=30, env=os.environ | {"LC_ALL": "C"},
+    )  # fmt: skip
+    return said(done.stdout) if done.returncode == 0 else done.stderr.strip().rpartition(": ")[2]
+
+
+def run(kind: str, line: str, cell: Cell) -> Ran:
+    words = [*shlex.split(line), "--strict"]
+    if kind == "program":
+        return cell.program([*words, *PROBE])
+    return cell.python(words, lambda: json.dumps(probe.facts()))
+
+
+def ours(kind: str, line: str, cell: Cell) -> dict[str, Any] | str:
+    try:
+        ran = run(kind, line, cell)
+    except StepError as error:
+        return os.strerror(error.number)
+    assert ran.result.ok, ran.err
+    return said(ran.out)
+
+
+def compare(kind: str, line: str, *, fenced: bool = True) -> None:
+    need(line)
+    if "-S" in line and kind == "program" and os.geteuid() == 0:
+        needs_open_python()
+    expected, found = the_programs(line), ours(kind, line, Cell(fenced=fenced))
+    if isinstance(expected, dict) and isinstance(found, dict):
+        expected["environment"] = [name for name in expected["environment"] if name != "LC_ALL"]
+        found["environment"] = [name for name in found["environment"] if name != "LC_ALL"]
+    assert found == expected
+
+
+def needs_open_python() -> None:
+    """Other users must be able to run this Python."""
+    for folder in Path(PYTHON).parents:
+        if not folder.stat().st_mode & 1:
+            pytest.skip(f"{folder} is closed to others: use the environment of `make`")
+
+
+@pytest.mark.parametrize("kind", ["program", "python"])
+@pytest.mark.parametrize("line", [line.strip() for line in LINES])
+def test_as_the_program_does(line: str, kind: str) -> None:
+    compare(kind, line)
+
+
+@pytest.mark.parametrize("kind", ["program", "python"])
+@pytest.mark.parametrize("line", ["-u", "-rmuin", "-c", "-fT --monotonic=9", "--owner=1:1 -r", "-f"])
+def test_the_same_without_a_cgroup(line: str, kind: str) -> None:
+    compare(kind, line, fenced=False)
+
+
+@needs(binfmt_misc_of_our_own)
+@pytest.mark.parametrize("kind", ["program", "python"])
+@pytest.mark.parametrize("line", [line.strip() for line in MISC])
+def test_binfmt_misc(line: str, kind: str) -> None:
+    compare(kind, line)

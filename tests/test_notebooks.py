@@ -1,0 +1,273 @@
+"""The learner notebooks, run as they are and checked against the state of Linux."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+import pytest
+
+from tests.support.skips import NEEDS_ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nbformat import NotebookNode
+
+    from tests.support.kernel_driver import KernelDriver
+    from tests.support.user import Account
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+ALL = sorted(NOTEBOOKS.glob("*.ipynb"))
+NAMESPACES = NOTEBOOKS / "03-namespaces.ipynb"
+KINDS = ["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"]
+TEN_MEBIBYTES = 10 * 2**20
+YEAR = 365  # days
+KERNELS = ["kernel", "user_kernel"]
+
+
+def read(path: Path) -> NotebookNode:
+    node: NotebookNode = nbformat.read(path, as_version=4)
+    return node
+
+
+def code_cells(path: Path) -> Iterator[NotebookNode]:
+    return (cell for cell in read(path).cells if cell.cell_type == "code")
+
+
+def may_fail(cell: NotebookNode) -> bool:
+    return "raises-exception" in cell.metadata.get("tags", [])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executed:
+    """An executed notebook, its cells by id, and the user that ran it."""
+
+    cells: dict[str, Any]
+    uid: int
+
+    def text(self, cell: str, kind: str = "") -> str:
+        """What the cell shows, with plain newlines; only stdout or stderr if `kind` says so."""
+        parts = [
+            output.get("text") or output.get("data", {}).get("text/plain", "")
+            for output in self.cells[cell].outputs
+            if not kind or output.get("name") == kind
+        ]
+        return "".join(parts).replace("\r\n", "\n")
+
+    def lines(self, cell: str) -> list[str]:
+        """The lines of stdout."""
+        return self.text(cell, "stdout").splitlines()
+
+    @property
+    def failed(self) -> set[str]:
+        """The cells that ended with an error."""
+        return {
+            name
+            for name, cell in self.cells.items()
+            if any(output.output_type == "error" for output in cell.get("outputs", []))
+        }
+
+
+def execute(path: Path, folder: Path, account: Account | None) -> Executed:
+    """Run a notebook by nbclient's command, as `jupyter execute` does, in the notebook's folder."""
+    out = folder / path.name
+    python = account.python if account else sys.executable
+    argv: Sequence[str] = [python, "-m", "jupyter", "execute", f"--output={out}", str(path)]
+    if account:
+        done = account.run(argv, timeout=100)
+    else:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    cells = {cell.id: cell for cell in read(out).cells}
+    return Executed(cells=cells, uid=account.uid if account else os.geteuid())
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+class TestAsCommitted:
+    def test_it_is_valid_and_for_a_kernel_that_everybody_has(self, path: Path) -> None:
+        node = read(path)
+        nbformat.validate(node)
+        assert node.metadata.kernelspec.name == "python3"  # any other may open "Select Kernel"
+
+    def test_it_holds_no_outputs(self, path: Path) -> None:
+        for cell in code_cells(path):
+            assert cell.outputs == [], cell.id
+            assert cell.execution_count is None, cell.id
+
+    def test_a_cell_that_fails_is_announced(self, path: Path) -> None:
+        cells = read(path).cells
+        for above, cell in zip(cells, cells[1:], strict=False):
+            if cell.cell_type == "code" and may_fail(cell):
+                assert "This cell fails" in above.source, cell.id
+
+
+@pytest.fixture(params=["root", "user"])
+def account(request: pytest.FixtureRequest) -> Account | None:
+    """Who runs the notebook: None for ourselves."""
+    if request.param == "root":
+        return None
+    if os.geteuid():
+        pytest.skip(NEEDS_ROOT)
+    user: Account = request.getfixturevalue("as_user")
+    return user
+
+
+@pytest.mark.linux
+def test_run_all(account: Account | None, tmp_path: Path) -> None:
+    path = tmp_path / NAMESPACES.name
+    shutil.copy(NAMESPACES, path)
+    folder = tmp_path / "executed"
+    folder.mkdir()
+    if account:  # it runs beside the notebook in a folder that it cannot write to
+        path, folder = account.project / "notebooks" / NAMESPACES.name, account.home
+    beside = sorted(path.parent.iterdir())
+    run = execute(path, folder, account)
+    assert run.failed == {cell.id for cell in code_cells(NAMESPACES) if may_fail(cell)}
+    check_names(run)
+    check_mounts(run)
+    check_processes(run)
+    check_network(run)
+    check_users(run)
+    check_time(run)
+    assert {line.split(":")[0] for line in run.lines("exercise-check")} == {"not yet"}
+    assert run.lines("clean-up") == ["playground removed: True"]
+    assert sorted(path.parent.iterdir()) == beside
+    if account:
+        assert list((account.home / "tmp").iterdir()) == []
+
+
+def check_names(run: Executed) -> None:
+    here = {kind: os.readlink(f"/proc/self/ns/{kind}") for kind in KINDS}
+    links = dict(re.findall(r"(\w+) -> '(.+)'", run.text("proc-self-ns")))
+    assert {kind: links[kind] for kind in KINDS} == here
+    assert run.text("kinds") == f"8 types: {' '.join(KINDS)}\n"
+    assert run.lines("uts-inside") == ["island"]
+    assert run.lines("uts-outside") == [socket.gethostname()]
+    rows = [line.split() for line in run.lines("compare")]
+    new = {kind for kind, word, _ in rows if word == "new"}
+    assert new == {"uts", "ipc"} | ({"user"} if run.uid else set())
+    assert all((link == here[kind]) == (word == "shared") for kind, word, link in rows)
+    assert run.lines("x-inside") + run.lines("x-outside") == ["inside: 42", "outside: 41"]
+    machine = socket.gethostname()
+    back = f"brought back: island | this machine is still called: {machine}"
+    assert run.lines("return-outside") == [back]
+
+
+def check_mounts(run: Executed) -> None:
+    lines = run.lines("tmpfs-inside")
+    assert lines[1].split()[:4] == ["tmpfs", "10240", "0", "10240"]
+    assert lines[2:] == ["0", "1", "2", f"d/big has {TEN_MEBIBYTES} bytes"]
+    assert "No space left on device" in run.text("tmpfs-inside", "stderr")
+    assert run.lines("tmpfs-outside") == ["0", "0"]
+    mount, files = run.lines("mountinfo")
+    assert re.search(r"/d rw,relatime - tmpfs tmpfs rw,size=10240k", mount)
+    assert files.split() == ["0", "1", "2"]
+
+
+def check_processes(run: Executed) -> None:
+    for cell in ("ps-inside", "explain"):
+        rows = [line.split() for line in run.lines(cell)[1:]]
+        assert [(row[1], row[2], row[7]) for row in rows] == [
+            ("1", "0", "/bin/bash"),
+            ("2", "1", "ps"),
+        ]
+    first, seen = run.lines("ps-without")
+    assert first == "I am process 1"
+    assert int(seen.split()[2]) > 3  # at least Jupyter's two, the shell and ps
+    shown = run.text("explain")
+    assert 'mount("proc", "/proc", "proc"' in shown
+    assert "status 0" in shown
+    inside, numbers = run.lines("nspid-inside")
+    assert inside == "getpid() says 1"
+    assert numbers.split()[2:] == ["1"]
+    assert int(numbers.split()[1]) > 1
+    assert "fork: Cannot allocate memory" in run.text("no-fork", "stderr")
+    assert run.lines("no-fork") == ["/"]
+
+
+def check_network(run: Executed) -> None:
+    port = run.lines("listen")[-1].split()[-1]
+    address = f"127.0.0.1:{port}"
+    assert [line.split()[3] for line in run.lines("ss-outside")[1:]] == [address]
+    header, lo, said, *again = run.lines("ss-inside")
+    assert header.split()[0] == "State"
+    assert lo.split()[:2] == ["lo", "DOWN"]
+    assert said == f"listening on port {port} as well"
+    assert [line.split()[3] for line in again[1:]] == [address]
+    assert "Address already in use" in run.text("port-taken")
+
+
+def check_users(run: Executed) -> None:
+    who, uid_map, file = run.lines("user-inside")
+    assert who.startswith("uid=0(root) gid=0(root)")
+    assert uid_map.split() == ["0", str(run.uid), "1"]
+    assert file.split()[2] == "0"
+    file, number = run.lines("user-outside")
+    assert file.split()[2] == number == str(run.uid)
+    who, capabilities, allowed = run.lines("user-ordinary")
+    assert who.startswith("uid=12345")
+    assert int(capabilities.split()[1], 16) == 0
+    assert allowed == "with a user namespace: allowed"
+    assert "Operation not permitted" in run.text("user-ordinary", "stderr")
+
+
+def check_time(run: Executed) -> None:
+    (up_inside, wall_inside), (up, wall) = run.lines("time-inside"), run.lines("time-outside")
+    assert "year" in up_inside
+    assert up_inside != up
+    assert wall_inside[:13] == wall[:13] or wall_inside[-9:] == wall[-9:]  # or past midnight
+
+
+@pytest.mark.linux
+@pytest.mark.parametrize("name", KERNELS)
+def test_what_the_lab_shows_is_so(name: str, request: pytest.FixtureRequest) -> None:
+    kernel: KernelDriver = request.getfixturevalue(name)
+    cells = {cell.id: cell.source for cell in code_cells(NAMESPACES)}
+
+    def value(expression: str) -> str:
+        result = kernel.run(expression, raise_error=True).result
+        assert result is not None
+        return str(result["text/plain"]).strip("'")
+
+    for cell in ("load", "setup", "kinds", "mkdir", "mkfifo", "tmpfs-background", "mountinfo"):
+        kernel.run(cells[cell], raise_error=True)
+    folder, box = value("playground.name"), Path("/proc", value("pid"))
+    assert (box / "ns/mnt").readlink() != Path("/proc/self/ns/mnt").readlink()
+    assert folder not in Path("/proc/self/mountinfo").read_text()
+    assert folder in (box / "mountinfo").read_text()
+    inside = os.statvfs(f"{box}/root{folder}/d")
+    assert inside.f_blocks * inside.f_frsize == TEN_MEBIBYTES
+    ended = os.pidfd_open(int(box.name))
+    kernel.run(cells["kill-box"], raise_error=True)
+    assert select.select([ended], [], [], 5)[0]
+    os.close(ended)
+
+    kernel.run(cells["listen"], raise_error=True)
+    with socket.create_connection(("127.0.0.1", int(value("port")))):
+        kernel.run(cells["listen-close"], raise_error=True)
+
+    kernel.run(cells["exercise"], raise_error=True)
+    assert "True" not in value("facts")
+    first, body = cells["exercise"].split("\n", 1)
+    assert first.startswith("%%unshare")
+    kernel.run(f"{solution()}\n{body}", raise_error=True)
+    assert value("all(facts.values())") == "True"
+    kernel.run(cells["clean-up"] + "\n%reset -f", raise_error=True)
+    assert not Path(folder).exists()
+
+
+def solution() -> str:
+    """The line that the notebook itself gives as a solution."""
+    text = next(cell.source for cell in read(NAMESPACES).cells if cell.id == "exercise-help")
+    (line,) = re.findall(r"^```\n(%%unshare .*)\n```$", text, re.MULTILINE)
+    return str(line)
