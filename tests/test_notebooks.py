@@ -31,8 +31,6 @@ ALL = sorted(NOTEBOOKS.glob("*.ipynb"))
 NAMESPACES = NOTEBOOKS / "03-namespaces.ipynb"
 KINDS = ["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"]
 TEN_MEBIBYTES = 10 * 2**20
-YEAR = 365  # days
-KERNELS = ["kernel", "user_kernel"]
 
 
 def read(path: Path) -> NotebookNode:
@@ -228,10 +226,16 @@ def check_time(run: Executed) -> None:
     assert wall_inside[:13] == wall[:13] or wall_inside[-9:] == wall[-9:]  # or past midnight
 
 
+@pytest.fixture(scope="module", params=["kernel", "user_kernel"])
+def any_kernel(request: pytest.FixtureRequest) -> KernelDriver:
+    """A kernel of our own, then one of an ordinary user."""
+    driver: KernelDriver = request.getfixturevalue(request.param)
+    return driver
+
+
 @pytest.mark.linux
-@pytest.mark.parametrize("name", KERNELS)
-def test_what_the_lab_shows_is_so(name: str, request: pytest.FixtureRequest) -> None:
-    kernel: KernelDriver = request.getfixturevalue(name)
+def test_what_the_lab_shows_is_so(any_kernel: KernelDriver) -> None:
+    kernel = any_kernel
     cells = {cell.id: cell.source for cell in code_cells(NAMESPACES)}
 
     def value(expression: str) -> str:

@@ -16,10 +16,15 @@ def private_place(*, probe: bool = True) -> Path | None:
     Children of a populated group are allowed as long as they get no controllers.  Without `probe`
     nothing is made to find out.
     """
-    own = own_group(Path("/proc/self"))
+    own = _own_group_now(Path("/proc/self/cgroup").read_text())
     if own is None or not os.access(own / "cgroup.procs", os.W_OK):
         return None
     return own if not probe or _works(own) else None
+
+
+@cache
+def _own_group_now(_groups: str) -> Path | None:
+    return own_group(Path("/proc/self"))
 
 
 @cache

@@ -84,7 +84,7 @@ class ChildShell:
         error = done.error_before_exec or done.error_in_exec
         if isinstance(error, SystemExit):
             self._error = None
-            return _exit_status(error)
+            return interpreter.exit_status(error)
         if error is not None and self._error is None:
             self._keep_error(type(error), error, [])  # IPython has printed it
         elif error is None and not self._in_display:
@@ -111,11 +111,8 @@ class ChildShell:
 
     def _neutralise(self) -> None:
         gc.freeze()  # or the collector touches, and so copies, every page of the notebook
-        sys.settrace(None)
-        threading.settrace(None)
-        sys.breakpointhook = sys.__breakpointhook__  # pdb: the debugger's front end is not here
-        threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
         os.register_at_fork(after_in_child=self._become_copy)
+        interpreter.own_thread()
         interpreter.own_exit_handlers()
         interpreter.own_streams()
         self._own_loop()
@@ -151,6 +148,8 @@ class ChildShell:
         parsed = manager.input_hist_parsed
         manager.store_inputs = lambda _, source, *__: parsed.__setitem__(-1, source)
         manager.store_output = lambda *_: None
+        shell: Any = self._shell
+        shell._format_exception_for_storage = lambda *_, **__: None
 
     def _own_messages(self) -> None:
         shell: Any = self._shell
@@ -187,7 +186,11 @@ class ChildShell:
         """Keep a traceback for the end, when it is clear whether it is what fails the cell."""
         self._tell_error()
         self._in_display = getattr(self._shell.displayhook, "msg", None) is not None
-        self._error = {"ename": etype.__name__, "evalue": _text(evalue), "traceback": list(stb)}
+        self._error = {
+            "ename": etype.__name__,
+            "evalue": interpreter.text_of(evalue),
+            "traceback": list(stb),
+        }
 
     def _tell_error(self) -> None:
         """Print a traceback that did not fail the cell, or for which there is no other way."""
@@ -244,19 +247,3 @@ def _padded(cell: Cell) -> str:
     if cell.body.lstrip().startswith("%%"):
         return cell.body  # a cell magic must stand first
     return "".join(f"#{line}\n" for line in cell.head.splitlines()) + cell.body
-
-
-def _exit_status(error: SystemExit) -> int:
-    """Return the status that sys.exit() means."""
-    if error.code is None or isinstance(error.code, int):
-        return (error.code or 0) & 0xFF
-    sys.stderr.write(f"{error.code}\n")
-    return 1
-
-
-def _text(error: BaseException) -> str:
-    """str() of an exception, whatever its own code makes of it."""
-    try:
-        return str(error)
-    except Exception as problem:  # noqa: BLE001 - it is the code of anybody's class
-        return f"<str() of it raised {type(problem).__name__}>"

@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from IPython.core.error import UsageError
 
@@ -16,6 +16,16 @@ from nsmagic.wish.errors import CellFailed, NsmagicError, WishError
 from nsmagic.wish.hints import hint_for
 
 _RED, _OFF = "\x1b[31m", "\x1b[0m"
+
+
+_CRASHES: Final = {
+    # abort(3) takes SIGABRT back to its default, which a PID 1 ignores, and then halts the CPU.
+    "SIGSEGV": ": it crashed (in a PID 1 an abort() looks like this too)",
+    "SIGABRT": ": it called abort()",
+    "SIGBUS": ": it crashed",
+    "SIGFPE": ": it crashed",
+    "SIGILL": ": it crashed",
+}
 
 
 class CellError(Exception):
@@ -56,6 +66,8 @@ def _raise_failed(message: str, result: Result, lines: list[str]) -> NoReturn:
 
 def _raise_as_in_cell(ename: str, evalue: str, traceback: list[str]) -> NoReturn:
     """Raise the error of the child with the child's own traceback and nothing of ours."""
+    if ename == "UsageError":  # a magic in the cell: one line, no traceback, as of any magic
+        raise UsageError(evalue)
     error = type(ename, (CellError,), {"__module__": "builtins"})(evalue)
     _show_as(error, traceback)
     raise error
@@ -68,8 +80,8 @@ def _ending(result: Result) -> str:
         return f"ran into its --timeout and was stopped after {result.seconds:.1f} s"
     if result.stopped == "start":
         return "did not get going within 10 s and was killed"
-    if result.signal is not None:
-        return f"was killed by {result.signal.name}"
+    if result.killed_by:
+        return f"was killed by {result.killed_by}{_CRASHES.get(result.killed_by, '')}"
     return f"exited with status {result.exit_code}"
 
 

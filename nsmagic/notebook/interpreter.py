@@ -90,6 +90,14 @@ def _print_whole(by_parts: Callable[..., None]) -> Callable[..., None]:
     return print_whole
 
 
+def own_thread() -> None:
+    """Be the main thread, alone and not debugged: the debugger stays with the notebook."""
+    sys.settrace(None)
+    threading.settrace(None)
+    sys.breakpointhook = sys.__breakpointhook__  # pdb, through input()
+    threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
+
+
 def own_loop() -> None:
     """Make an event loop: the notebook's runs in the notebook, with descriptors of its own."""
     asyncio._set_running_loop(None)
@@ -131,3 +139,19 @@ def _write_out(file: io.TextIOWrapper | io.BufferedWriter | io.BufferedRandom) -
             file.flush()
     except (OSError, ValueError) as problem:
         sys.stderr.write(f"{file!r} could not be written out: {problem}\n")
+
+
+def exit_status(error: SystemExit) -> int:
+    """Return the status that sys.exit() means."""
+    if error.code is None or isinstance(error.code, int):
+        return (error.code or 0) & 0xFF
+    sys.stderr.write(f"{error.code}\n")
+    return 1
+
+
+def text_of(error: BaseException) -> str:
+    """Return str() of an exception, whatever its own code makes of it."""
+    try:
+        return str(error)
+    except Exception as problem:  # noqa: BLE001 - it is the code of anybody's class
+        return f"<str() of it raised {type(problem).__name__}>"

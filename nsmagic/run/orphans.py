@@ -21,6 +21,10 @@ from importlib.machinery import ExtensionFileLoader
 from typing import Any, Final
 
 _BUFFERS: Final = frozenset({io.BufferedReader, io.BufferedWriter, io.BufferedRandom})
+_LOADING: Final = (
+    ExtensionFileLoader.create_module.__code__,
+    ExtensionFileLoader.exec_module.__code__,
+)
 _BROKEN_POOL: Final = "this pool's processes belong to the notebook: make a pool in this cell"
 
 
@@ -36,6 +40,32 @@ def _module_locks() -> dict[str, Any]:
     return locks
 
 
+def unmendable_import() -> str:
+    """Name a module that another thread is importing and the child could not import again, or "".
+
+    C extensions (numpy's, torch's) load only once, and write into the modules around them.
+    """
+    for name, lock in foreign_imports().items():
+        inside = [other for other in list(sys.modules) if other.startswith(f"{name}.")]
+        if any(map(_is_extension, inside)) or _loads_extension(lock.owner):
+            return name
+    return ""
+
+
+def _is_extension(name: str) -> bool:
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    return isinstance(getattr(spec, "loader", None), ExtensionFileLoader)
+
+
+def _loads_extension(ident: int) -> bool:
+    frame = sys._current_frames().get(ident)
+    while frame is not None:
+        if frame.f_code in _LOADING:
+            return True
+        frame = frame.f_back
+    return False
+
+
 def drop_foreign_imports() -> None:
     """Forget imports that other threads had begun, so that the child can do them itself."""
     names, locks, own = foreign_imports(), _module_locks(), threading.get_ident()
@@ -46,23 +76,9 @@ def drop_foreign_imports() -> None:
     for name in names:
         spec = getattr(sys.modules.get(name), "__spec__", None)
         if getattr(spec, "_initializing", False):
-            _forget(name)
-
-
-def _forget(name: str) -> None:
-    """Drop a half-made module, and the complete ones below it that Python can make again.
-
-    With a C extension among those, all complete ones stay: numpy's can be loaded only once, and
-    writes into its neighbours.
-    """
-    below = {other: module for other, module in list(sys.modules.items())
-             if other.startswith(f"{name}.")}  # fmt: skip
-    specs = {other: getattr(module, "__spec__", None) for other, module in below.items()}
-    made = {other for other, spec in specs.items() if not getattr(spec, "_initializing", False)}
-    if any(isinstance(getattr(specs[other], "loader", None), ExtensionFileLoader) for other in made):
-        below = {other: module for other, module in below.items() if other not in made}
-    for other in (name, *below):
-        sys.modules.pop(other, None)
+            for other in list(sys.modules):
+                if other == name or other.startswith(f"{name}."):
+                    del sys.modules[other]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import singledispatch
 from pathlib import Path
 from typing import Protocol
@@ -31,7 +32,10 @@ class Handover(Protocol):
         """Say its PID; `kept` if the process that forked it stays (see `nsmagic.run.keeper`)."""
 
     def wait(self) -> None:
-        """Wait, in that process, until the parent has taken note; then be its child for good."""
+        """Wait, in that process, until the parent has taken note; then be its child for good.
+
+        Before that it must neither end nor run anything of the cell (see `take_over`).
+        """
 
 
 def perform_all(plan: Sequence[Step], channel: Channel, handover: Handover) -> list[float]:
@@ -40,20 +44,22 @@ def perform_all(plan: Sequence[Step], channel: Channel, handover: Handover) -> l
     A step that Linux refuses is reported on `channel` and ends the process.
     """
     spent: list[float] = []
-    for index, step in enumerate(plan[:-1]):
-        start = time.time()  # the wall clock, because a time namespace moves all others
-        try:
-            if step.outside:
-                _ask_outside(index, channel)
-            elif isinstance(step, steps.Fork):
-                _fork(step, channel, handover)
-            elif isinstance(step, steps.Init):
-                fork_from_init(channel)
-            else:
-                perform(step)
-        except OSError as error:
-            refuse(index, error, channel, spent)
-        spent.append((time.time() - start) * 1e3)
+    with ExitStack() as noted:  # the parent takes note while we go on
+        for index, step in enumerate(plan[:-1]):
+            start = time.time()  # the wall clock, because a time namespace moves all others
+            try:
+                if isinstance(step, steps.Fork):
+                    _fork(step, channel, handover)
+                    noted.callback(handover.wait)
+                elif step.outside or isinstance(step, steps.Init):
+                    noted.close()
+                    _ask_outside(index, channel) if step.outside else fork_from_init(channel)
+                else:
+                    perform(step)
+            except OSError as error:
+                noted.close()
+                refuse(index, error, channel, spent)
+            spent.append((time.time() - start) * 1e3)
     return spent
 
 
@@ -196,7 +202,6 @@ def _fork(step: steps.Fork, channel: Channel, handover: Handover) -> None:
         handover.tell(syscalls.take_over(address, cgroup), kept=False)
     else:
         _fork_plainly(step.keep, cgroup, channel, handover)
-    handover.wait()
     if cgroup is not None:
         os.close(cgroup)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from threadpoolctl import LibController
 
 IMPORT_SECONDS: Final = 1.0
+EXTENSION_SECONDS: Final = 10.0
 _TICK: Final = 0.005
 _FORKER: Final = "nsmagic.run.fork"
 _WARNING: Final = r".*use of (posix\.)?fork\(\) may lead to deadlocks"
@@ -59,20 +60,18 @@ def before_fork() -> ForkState:
     Call it right before the fork, in the same thread: what it found out holds until then.
     """
     _quiet_the_warning()
-    # Those that begin meanwhile, or take longer, are begun anew in the child.
-    begun = list(orphans.foreign_imports().values())
-    _wait(IMPORT_SECONDS, lambda: any(lock.owner is not None for lock in begun))
-    if _wait(IMPORT_SECONDS, _imp.lock_held):
-        raise ForkHostile(
-            "a thread of this notebook holds Python's import lock, for which fork waits",
-            hint="wait until it is done, or use --fresh",
-        )
-    loaded = libraries()
-    if loaded.cuda:
-        refuse_cuda()
-    stuck = end_openmp_pools(loaded.gomp)
     held = orphans.look_for_held(everywhere=bool(busy_threads()))
-    blas = hold_blas(loaded.openblas)
+    end = time.monotonic() + EXTENSION_SECONDS
+    while True:
+        _wait_for_imports(end)
+        loaded = libraries()
+        if loaded.cuda:
+            refuse_cuda()
+        blas = hold_blas(loaded.openblas)
+        if not orphans.unmendable_import():
+            break
+        blas.restore()  # that took a while, and another import began
+    stuck = end_openmp_pools(loaded.gomp)
     _note(OPENMP_NOTE, bool(stuck))
     _note(BLAS_NOTE, bool(blas.threads))
     return ForkState(held=held, openmp=stuck, blas=blas)
@@ -99,6 +98,23 @@ def take_notes() -> list[str]:
     notes = _pending.copy()
     _pending.clear()
     return notes
+
+
+def _wait_for_imports(end: float) -> None:
+    # Those that begin meanwhile, or take longer, are begun anew in the child.
+    begun = list(orphans.foreign_imports().values())
+    _wait(IMPORT_SECONDS, lambda: any(lock.owner is not None for lock in begun))
+    if _wait(end - time.monotonic(), orphans.unmendable_import):
+        raise ForkHostile(
+            f"a thread of this notebook is importing {orphans.unmendable_import() or 'a module'},"
+            " whose C extensions do not survive a fork half-way",
+            hint="wait until it is done, or use --fresh",
+        )
+    if _wait(IMPORT_SECONDS, _imp.lock_held):
+        raise ForkHostile(
+            "a thread of this notebook holds Python's import lock, for which fork waits",
+            hint="wait until it is done, or use --fresh",
+        )
 
 
 def _note(line: str, happened: bool) -> None:

@@ -175,11 +175,11 @@ class Sandbox:
         if self._launcher.pidfd >= 0:
             self._poller.unregister(self._launcher.pidfd)
         self._launcher.forked(frame)
+        if self._launcher.pidfd >= 0 and not self.result.stopped:
+            self._answer("noted")  # for our own child; the spawner's waits for the spawner
         self._adopt(final=True)
         if self.result.stopped:
             self._tree.kill()
-        elif self._launcher.pidfd >= 0:  # our own child waits for us; the spawner's waits for it
-            self._answer("noted")
 
     def _outside(self, frame: Frame) -> None:
         try:

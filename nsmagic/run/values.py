@@ -1,28 +1,34 @@
 """Bringing variables back from a forked cell (`--return`).
 
-Plain data and numpy arrays travel without pickle.  Anything else is pickled by the child and
-unpickled by us only because the person asked for that name.  Functions and classes that the
-notebook had before the fork travel by name, so that they come back as the same objects.
+Plain data and numpy arrays travel without pickle.  Anything else, and what refers to one object
+twice, is pickled whole by the child and unpickled by us, only because the person asked for that
+name.  Functions and classes that the notebook had before the fork travel by name, so that they
+come back as the same objects.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from types import FunctionType
-from typing import Any
+from types import FunctionType, NoneType
+from typing import Any, Final
 
-from nsmagic.run.channel import Channel, Frame
+from nsmagic.run import arrays
+from nsmagic.run.channel import MAX_BUFFERS, Channel, Frame
 from nsmagic.wish.errors import ChannelError
 
-_SCALARS = (bool, int, float, str, type(None))
-_ARRAY_KINDS = "biufcSUmMV"
+_MAX_DEPTH: Final = 100
 
 
 class Refused(Exception):
     """This object cannot travel; the message says why."""
+
+
+class _NotPlain(Exception):
+    """This object needs pickle."""
 
 
 def send_values(
@@ -37,66 +43,77 @@ def send_values(
         try:
             if name not in have:
                 raise Refused("the cell did not define it")
-            buffers: list[Any] = []
-            tree = _encode(have[name], buffers, known)
+            _send_value(channel, name, have[name], known)
         except Refused as problem:
             channel.send("refused", name=name, why=str(problem))
-        else:
+
+
+def _send_value(channel: Channel, name: str, value: Any, known: Mapping[int, str]) -> None:
+    buffers: list[Any] = []
+    try:
+        channel.send("value", name=name, tree=_Encoder(buffers).encode(value), buffers=buffers)
+    except (_NotPlain, ChannelError):
+        tree, buffers = _pickle(value, known)
+        try:
             channel.send("value", name=name, tree=tree, buffers=buffers)
+        except ChannelError as problem:
+            raise Refused(str(problem)) from None
 
 
 def read_value(frame: Frame, before: Mapping[str, Any]) -> Any:
-    """Return the object in a `value` frame; ChannelError if it is not one."""
+    """Return the object in a `value` frame; ChannelError if it is not one.
+
+    Refused if it is one that this process cannot make.
+    """
     try:
-        return _decode(frame.data["tree"], frame.buffers, before)
-    except (KeyError, ValueError, TypeError, IndexError, RecursionError) as problem:
+        tree = frame.data["tree"]
+        if isinstance(tree, dict) and "pickle" in tree:
+            return _unpickle(frame.buffers[0], frame.buffers[1:], before)
+        return _decode(tree, frame.buffers)
+    except (LookupError, ValueError, TypeError, ArithmeticError, RecursionError) as problem:
         raise ChannelError(f"a value came back broken: {problem}") from None
 
 
-def _encode(value: Any, buffers: list[Any], known: Mapping[int, str]) -> Any:
-    """Return JSON for `value`; what JSON cannot hold goes to `buffers`."""
-    kind = type(value)
-    if kind in _SCALARS and not (kind is float and value != value):
-        return value if kind is not int else {"int": str(value)} if abs(value) >> 53 else value
-    if kind is float:
-        return {"float": value.hex()}
-    if kind is complex:
-        return {"complex": [value.real.hex(), value.imag.hex()]}
-    if kind in (bytes, bytearray):
-        buffers.append(value)
-        return {kind.__name__: len(buffers) - 1}
-    if kind in (list, tuple, set, frozenset):
-        return {kind.__name__: [_encode(item, buffers, known) for item in value]}
-    if kind is dict:
-        pairs = ([_encode(k, buffers, known), _encode(v, buffers, known)] for k, v in value.items())
-        return {"dict": list(pairs)}
-    if _is_plain_array(value):
-        return _encode_array(value, buffers)
-    return _pickle(value, buffers, known)
+class _Encoder:
+    """Turns plain data into JSON; what JSON cannot hold goes to `buffers`."""
+
+    def __init__(self, buffers: list[Any]) -> None:
+        self._buffers = buffers
+        self._seen: set[int] = set()
+
+    def encode(self, value: Any, depth: int = 0) -> Any:
+        """Return JSON for `value`; _NotPlain if it, or something in it, is more than plain data."""
+        kind = type(value)
+        if kind in (bool, str, NoneType):
+            return value
+        if kind in _NUMBERS:
+            return _NUMBERS[kind](value)
+        # JSON knows no references: what is met twice would come back as two, a cycle never end.
+        if id(value) in self._seen or depth == _MAX_DEPTH:
+            raise _NotPlain
+        self._seen.add(id(value))
+        if kind in (bytes, bytearray):
+            return {kind.__name__: self._buffer(value)}
+        if kind in (list, tuple, set, frozenset):
+            return {kind.__name__: [self.encode(item, depth + 1) for item in value]}
+        if kind is dict:
+            pairs = value.items()
+            return {"dict": [[self.encode(part, depth + 1) for part in pair] for pair in pairs]}
+        if arrays.is_plain(value):
+            data, description = arrays.describe(value)
+            return {"array": self._buffer(data), **description}
+        raise _NotPlain
+
+    def _buffer(self, data: Any) -> int:
+        self._buffers.append(data)
+        return len(self._buffers) - 1
 
 
-def _is_plain_array(value: Any) -> bool:
-    kind = type(value)
-    return (
-        kind.__module__ == "numpy"
-        and kind.__name__ == "ndarray"
-        and value.dtype.kind in _ARRAY_KINDS
-        and not value.dtype.hasobject
-    )
-
-
-def _encode_array(array: Any, buffers: list[Any]) -> dict[str, Any]:
-    order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
-    flat = array.ravel(order)  # copies only what is not contiguous
-    buffers.append(memoryview(flat.view("u1")) if flat.size else b"")
-    return {
-        "array": len(buffers) - 1, "dtype": _dtype_text(array.dtype),
-        "shape": list(array.shape), "order": order,
-    }  # fmt: skip
-
-
-def _dtype_text(dtype: Any) -> Any:
-    return dtype.str if dtype.names is None else dtype.descr
+_NUMBERS: Final[dict[type, Callable[[Any], Any]]] = {
+    int: lambda n: n if -(2**53) < n < 2**53 else {"int": f"{n:x}"},
+    float: lambda x: x if math.isfinite(x) else {"float": x.hex()},
+    complex: lambda z: {"complex": [z.real.hex(), z.imag.hex()]},
+}
 
 
 @cache
@@ -113,61 +130,54 @@ def _pickler() -> type[pickle.Pickler]:
     return Pickler
 
 
-def _pickle(value: Any, buffers: list[Any], known: Mapping[int, str]) -> dict[str, Any]:
-    file, raw = io.BytesIO(), []
+def _pickle(value: Any, known: Mapping[int, str]) -> tuple[Any, list[Any]]:
+    file = io.BytesIO()
+    raw: list[Any] = []
+
+    def beside(buffer: pickle.PickleBuffer) -> bool:
+        if len(raw) < MAX_BUFFERS - 1:
+            raw.append(buffer.raw())
+            return False
+        return True  # into the pickle itself
+
     try:
-        pickler: Any = _pickler()(file, protocol=5, buffer_callback=lambda b: raw.append(b.raw()))
+        pickler: Any = _pickler()(file, protocol=5, buffer_callback=beside)
         pickler.known = known
         pickler.dump(value)
     except Exception as problem:  # noqa: BLE001 - pickling runs any object's own code
         raise Refused(str(problem) or type(problem).__name__) from None
-    buffers.append(file.getbuffer())
-    first = len(buffers)
-    buffers.extend(raw)
-    return {"pickle": first - 1, "raw": len(raw)}
+    return {"pickle": True}, [file.getbuffer(), *raw]
 
 
-def _decode(tree: Any, buffers: list[bytearray], before: Mapping[str, Any]) -> Any:
+def _decode(tree: Any, buffers: list[bytearray]) -> Any:
     if not isinstance(tree, dict):
         return tree
-    kind = next(iter(tree))
+    kind = next(iter(tree), "")
     body = tree[kind]
     if kind in _CONTAINERS:
-        return _CONTAINERS[kind](_decode(item, buffers, before) for item in body)
+        return _CONTAINERS[kind](_decode(item, buffers) for item in body)
     if kind == "dict":
-        return {_decode(k, buffers, before): _decode(v, buffers, before) for k, v in body}
+        return {_decode(k, buffers): _decode(v, buffers) for k, v in body}
     if kind in _LEAVES:
         return _LEAVES[kind](body)
     if kind in ("bytes", "bytearray"):
         return bytes(buffers[body]) if kind == "bytes" else buffers[body]
     if kind == "array":
-        return _decode_array(tree, buffers[body])
-    if kind == "pickle":
-        return _unpickle(tree, buffers, before)
+        return arrays.make(tree, buffers[body])
     raise ValueError(f"unknown kind {kind!r}")
 
 
-_CONTAINERS: dict[str, Callable[..., Any]] = {
+_CONTAINERS: Final[dict[str, Callable[..., Any]]] = {
     "list": list,
     "tuple": tuple,
     "set": set,
     "frozenset": frozenset,
 }
-_LEAVES: dict[str, Callable[..., Any]] = {
-    "int": int,
+_LEAVES: Final[dict[str, Callable[..., Any]]] = {
+    "int": lambda text: int(text, 16),
     "float": float.fromhex,
     "complex": lambda parts: complex(*map(float.fromhex, parts)),
 }
-
-
-def _decode_array(tree: dict[str, Any], buffer: bytearray) -> Any:
-    import numpy as np
-
-    text = tree["dtype"]
-    dtype = np.dtype(text if isinstance(text, str) else [tuple(field) for field in text])
-    if dtype.hasobject:
-        raise ValueError("an array of objects without pickle")
-    return np.frombuffer(buffer, dtype=dtype).reshape(tree["shape"], order=tree["order"])
 
 
 class _Unpickler(pickle.Unpickler):
@@ -177,9 +187,10 @@ class _Unpickler(pickle.Unpickler):
         return self._before[name]
 
 
-def _unpickle(tree: dict[str, Any], buffers: list[bytearray], before: Mapping[str, Any]) -> Any:
-    first = tree["pickle"] + 1
-    raw = buffers[first : first + tree["raw"]]
-    unpickler = _Unpickler(io.BytesIO(buffers[first - 1]), buffers=raw)
+def _unpickle(data: bytearray, raw: list[bytearray], before: Mapping[str, Any]) -> Any:
+    unpickler = _Unpickler(io.BytesIO(data), buffers=raw)
     unpickler._before = before
-    return unpickler.load()
+    try:
+        return unpickler.load()
+    except Exception as problem:  # noqa: BLE001 - unpickling runs any object's own code
+        raise Refused(f"{type(problem).__name__}: {problem}") from None

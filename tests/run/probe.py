@@ -35,14 +35,19 @@ def mounts() -> list[str]:
     return found
 
 
+def link(name: str) -> str:
+    """Which namespace it is; nothing for a PID namespace that waits for its first process."""
+    try:
+        return os.readlink(f"/proc/self/ns/{name}")
+    except FileNotFoundError:
+        return ""
+
+
 def facts() -> dict[str, Any]:
     """What /proc says of the calling process."""
     status = dict(line.split(":", 1) for line in read("status").splitlines())
-    namespaces = "/proc/self/ns"
     return {
-        "namespaces": {
-            name: os.readlink(f"{namespaces}/{name}") for name in sorted(os.listdir(namespaces))  # noqa: PTH208
-        },
+        "namespaces": {name: link(name) for name in sorted(os.listdir("/proc/self/ns"))},  # noqa: PTH208
         "maps": {name: read(name).split() for name in ("uid_map", "gid_map", "setgroups")},
         "offsets": read("timens_offsets").split(),
         "clocks": [time.clock_gettime(time.CLOCK_MONOTONIC), time.clock_gettime(time.CLOCK_BOOTTIME)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -77,6 +78,43 @@ orphans.foreign_imports = foreign
 print(fork(lambda: __import__("brief").pid, mend=True) == str(os.getpid()))
 """
     assert run(START + program) == "True"
+
+
+def test_a_half_done_import_of_c_extensions_is_refused(tmp_path: Path) -> None:
+    package = tmp_path / "slow"
+    package.mkdir()
+    specs = map(importlib.util.find_spec, ("_json", "_queue", "_bisect"))
+    origin = next(Path(s.origin) for s in specs if s and s.origin and s.has_location)
+    (package / origin.name).symlink_to(origin)
+    name = origin.name.partition(".")[0]
+    (package / "__init__.py").write_text(
+        f"from slow import {name}\nimport __main__\n__main__.half()\n"
+    )
+    program = f"""
+sys.path.insert(0, {str(tmp_path)!r})
+from nsmagic.run import quiesce
+from nsmagic.wish.errors import ForkHostile
+quiesce.IMPORT_SECONDS, quiesce.EXTENSION_SECONDS = 0.1, 0.2
+entered, go = threading.Event(), threading.Event()
+def half():
+    entered.set()
+    go.wait()
+importer = threading.Thread(target=__import__, args=("slow",))
+importer.start()
+entered.wait()
+try:
+    fork(lambda: 0, mend=True)
+except ForkHostile as error:
+    print(error)
+go.set()
+importer.join()
+print(fork(lambda: __import__("slow").{name}.__name__, mend=True))
+"""
+    refusal = (
+        "a thread of this notebook is importing slow,"
+        " whose C extensions do not survive a fork half-way"
+    )
+    assert run(START + program).splitlines() == [refusal, f"slow.{name}"]
 
 
 @both_ways

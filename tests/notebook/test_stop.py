@@ -1,0 +1,194 @@
+"""The stop button: SIGINT to the kernel's process group, as Jupyter sends it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.notebook.ending import (
+    UNWILLING,
+    WAYS,
+    begin,
+    called,
+    children,
+    fresh_name,
+    message,
+)
+from tests.support.kernel_driver import KernelDriver
+from tests.support.sandboxes import readonly_cgroup, sandboxes_work
+from tests.support.skips import needs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.linux, needs(sandboxes_work)]
+
+LIMIT = 2.0  # seconds until everything is gone
+MOMENTS = 20  # stops while a cell is being set up, for each kind of body
+
+
+@pytest.fixture(scope="module")
+def kept() -> Iterator[KernelDriver]:
+    """A kernel that can make no cgroup."""
+    with KernelDriver(prefix=readonly_cgroup([])) as driver:
+        yield driver
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def way(request: pytest.FixtureRequest) -> tuple[KernelDriver, str]:
+    """A kernel, and the options with which its cells are held together in one of the three ways."""
+    kernel = request.getfixturevalue("kept" if request.param == "keeper" else "kernel")
+    return kernel, WAYS[request.param]
+
+
+@pytest.mark.parametrize("name", UNWILLING)
+def test_the_stop_button_ends(name: str, way: tuple[KernelDriver, str]) -> None:
+    kernel, options = way
+    cell, title = UNWILLING[name], fresh_name()
+    run = begin(kernel, cell.cell(options, title))
+    assert len(called(title)) >= cell.processes, "the test looks at its processes"
+    pressed = time.monotonic()
+    kernel.interrupt()
+    kernel.wait(run, timeout=10)
+    assert called(title) == []
+    assert time.monotonic() - pressed < LIMIT
+    assert run.stdout.startswith("ready"), "the output so far stays"
+    assert run.error is not None
+    assert run.error["ename"] == "Interrupted"
+    assert message(run).endswith("was stopped")
+    assert "SIGKILL" not in message(run)
+    assert "nsmagic/" not in message(run)
+    assert "Traceback" not in run.stderr
+    assert kernel.run("6 * 7").result == {"text/plain": "42"}, "the notebook goes on"
+
+
+def test_python_shows_where_it_was(kernel: KernelDriver) -> None:
+    run = begin(kernel, "%%unshare --uts\nimport time\nprint('ready')\ntime.sleep(1000)")
+    kernel.interrupt()
+    text = message(kernel.wait(run))
+    assert "----> 4 time.sleep(1000)" in text
+    assert "KeyboardInterrupt" in text
+    assert text.splitlines()[-1] == "Interrupted: the cell was stopped"
+
+
+def test_a_cell_may_clean_up(kernel: KernelDriver) -> None:
+    body = "try:\n    print('ready')\n    time.sleep(1000)\nfinally:\n    print('tidy')"
+    run = begin(kernel, f"%%unshare --uts\nimport time\n{body}")
+    kernel.interrupt()
+    assert kernel.wait(run).stdout == "ready\ntidy\n"
+
+
+def test_a_program_may_clean_up(kernel: KernelDriver) -> None:
+    body = "trap 'echo tidy; exit 3' INT\necho ready\nwhile :; do sleep 0.1; done"
+    run = begin(kernel, f"%%unshare --uts bash\n{body}")
+    kernel.interrupt()
+    assert kernel.wait(run).stdout == "ready\ntidy\n"
+    assert message(run) == "Interrupted: bash was stopped"
+
+
+def test_stop_when_the_cell_was_stopped(way: tuple[KernelDriver, str]) -> None:
+    kernel, options = way
+    name = fresh_name()
+    run = begin(kernel, UNWILLING["a sleep of bash"].cell(options, name))
+    (sleeper,) = called(name)
+    bash = int(Path(f"/proc/{sleeper}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(bash, signal.SIGSTOP)
+    kernel.interrupt()
+    kernel.wait(run, timeout=10)
+    assert message(run) == "Interrupted: bash was stopped"
+    assert called(name) == []
+
+
+def test_a_second_press_kills_at_once(way: tuple[KernelDriver, str]) -> None:
+    kernel, options = way
+    kernel.run("import nsmagic.run.tree as t; grace, t.GRACE_SECONDS = t.GRACE_SECONDS, 1000.0")
+    try:
+        name = fresh_name()
+        bash = f"trap 'echo heard' INT\ntrap '' TERM\necho ready\n(exec -a {name} sleep 1000) &"
+        run = begin(kernel, f"%%unshare {options} bash\n{bash}\nwhile :; do wait; done")
+        kernel.interrupt()
+        kernel.wait(run, until=lambda run: "heard" in run.stdout)
+        kernel.interrupt()
+        kernel.wait(run, timeout=20)
+        assert message(run) == "Interrupted: bash was stopped"
+        assert called(name) == []
+    finally:
+        kernel.run("t.GRACE_SECONDS = grace")
+
+
+def test_stop_in_input(way: tuple[KernelDriver, str]) -> None:
+    kernel, options = way
+    run = kernel.start(f"%%unshare {options}\nprint('ready')\ninput('name? ')\nprint('never')")
+    with pytest.raises(AssertionError, match="no answer is left"):
+        kernel.wait(run)
+    kernel.interrupt()
+    kernel.wait(run)
+    assert run.error is not None
+    assert run.error["ename"] in {"KeyboardInterrupt", "Interrupted"}
+    assert run.stdout == "ready\n"
+    assert kernel.run(f"%%unshare {options}\ninput('name? ')", stdin=["Ada"]).result == {
+        "text/plain": "'Ada'"
+    }
+
+
+@pytest.mark.parametrize("program", ["", "bash"], ids=["python", "program"])
+def test_stop_while_the_cell_starts(way: tuple[KernelDriver, str], program: str) -> None:
+    kernel, options = way
+    name = fresh_name()
+    body = f"exec -a {name} sleep 1000"
+    if not program:
+        body = f"import ctypes, time\nctypes.CDLL(None).prctl(15, b'{name}')\ntime.sleep(1000)"
+    kernel.run(f"""
+import os, signal, threading
+def cell_and_stop(delay):
+    threading.Timer(delay, os.killpg, (os.getpgrp(), signal.SIGINT)).start()
+    get_ipython().run_cell_magic("unshare", "{options} {program}", {body!r})
+""")
+    moments = random.Random(program)  # the same ones in every run
+    for _ in range(MOMENTS):
+        delay = moments.uniform(0, 0.05)
+        run = kernel.run(f"cell_and_stop({delay})", timeout=10)
+        assert run.error is not None, delay
+        assert run.error["ename"] in {"KeyboardInterrupt", "Interrupted"}, delay
+        assert "Traceback" not in run.stderr, (delay, run.stderr)
+        assert called(name) == [], delay
+        assert kernel.run("6 * 7").result == {"text/plain": "42"}, delay
+    assert all("nsmagic.run.spawner" in line for line in children(kernel.pid)), "and no zombie"
+    kernel.run("del cell_and_stop")
+
+
+def test_strict_without_a_fork(way: tuple[KernelDriver, str]) -> None:
+    """The cell's only process is the one that set it up."""
+    kernel, _ = way
+    body = "trap '' INT TERM\necho ready\nwhile :; do :; done"
+    run = begin(kernel, f"%%unshare --strict --time bash\n{body}")
+    kernel.interrupt()
+    kernel.wait(run, timeout=10)
+    assert message(run) == "Interrupted: bash was stopped"
+
+
+@pytest.mark.parametrize("program", ["", "bash"], ids=["python", "program"])
+def test_timeout(way: tuple[KernelDriver, str], program: str) -> None:
+    kernel, options = way
+    name = "Python that ignores all" if not program else "bash that ignores all"
+    title = fresh_name()
+    run = kernel.run(UNWILLING[name].cell(f"{options} --timeout 0.8", title), timeout=20)
+    assert called(title) == []
+    assert run.stdout == "ready\n"
+    assert run.error is not None
+    assert run.error["ename"] == "CellFailed"
+    assert "ran into its --timeout and was stopped after" in message(run)
+    assert "SIGKILL" not in message(run)
+    assert kernel.run("6 * 7").result == {"text/plain": "42"}
+
+
+def test_timeout_in_the_middle_of_a_flood(kernel: KernelDriver) -> None:
+    run = kernel.run("%%unshare --uts --timeout 1 bash\nexec yes", timeout=30)
+    assert "ran into its --timeout" in message(run)
+    assert run.stdout.startswith("y\ny\n")

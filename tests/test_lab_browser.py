@@ -1,0 +1,59 @@
+"""The labs as a learner meets them: JupyterLab in a real Chromium, Run All, light and dark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nbformat
+import pytest
+
+from tests.support.browser import has_chromium
+from tests.support.skips import needs
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+    from tests.conftest import OpenNotebook
+    from tests.support.browser import Lab
+
+pytestmark = [pytest.mark.browser, needs(has_chromium)]
+
+NAMESPACES = Path(__file__).resolve().parents[1] / "notebooks" / "03-namespaces.ipynb"
+WIDTH, TALLEST = 1200, 16_000  # CSS pixels of a picture; Chromium's textures end at 16384
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_run_all_of_the_namespaces_lab(lab: OpenNotebook, theme: str) -> None:
+    node: NotebookNode = nbformat.read(NAMESPACES, as_version=4)
+    notebook = lab(node, theme=theme)
+    assert notebook.page.locator(".jp-Dialog").count() == 0
+    notebook.run_all()
+    assert notebook.page.locator(".jp-Dialog").count() == 0
+    saved = notebook.save()
+    shown = {cell.id: notebook.output(number) for number, cell in enumerate(saved.cells)}
+
+    code = [cell for cell in saved.cells if cell.cell_type == "code"]
+    print({c.id: (c.execution_count, [o.get("text") or o.get("evalue") for o in c.outputs]) for c in code[22:]})
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    failed = {cell.id for cell in code if any(o.output_type == "error" for o in cell.outputs)}
+    assert failed == {"no-fork"}
+    assert shown["kinds"].startswith("8 types:")
+    assert "10240" in shown["tmpfs-inside"]
+    assert "Cannot allocate memory" in shown["no-fork"]
+    assert shown["x-outside"] == "outside: 41"
+    assert notebook.page.locator("td", has_text="CLONE_NEWPID").count() == 1
+    assert notebook.page.locator("summary", has_text="Hint 1").is_visible()
+    whole_picture(notebook)
+
+
+def whole_picture(notebook: Lab) -> None:
+    """Make the window as high as the notebook, so that the fixture's picture shows all of it."""
+    panel = ".jp-NotebookPanel .jp-WindowedPanel-outer"
+    hidden = notebook.page.locator(panel).evaluate("it => it.scrollHeight - it.clientHeight")
+    height = notebook.page.viewport_size
+    assert height is not None
+    assert hidden > 0
+    tall = min(height["height"] + hidden, TALLEST)
+    notebook.page.set_viewport_size({"width": WIDTH, "height": tall})
+    notebook.page.locator(".jp-Notebook .jp-Cell").last.scroll_into_view_if_needed()
