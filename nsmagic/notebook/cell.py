@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.error import StdinNotImplementedError
 
-from nsmagic.notebook.explain import ExplainView
 from nsmagic.notebook.publish import CaptureOutput, CellOutput
 from nsmagic.notebook.publishers import IOPubPublisher, TerminalPublisher
 from nsmagic.run.channel import Channel, Frame
@@ -23,6 +22,8 @@ from nsmagic.wish.errors import ChannelError
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from nsmagic.notebook.explain import ExplainView
 
 
 _UNANSWERED: Final = (KeyboardInterrupt, EOFError, StdinNotImplementedError)

@@ -157,10 +157,10 @@ class ChildShell:
         kernel = getattr(shell, "kernel", None)
         if kernel is not None:
             kernel.session.send = self._publish
-            kernel._input_request = lambda prompt, *_, password=False: self._ask(prompt, password)
+            kernel._input_request = self._ask
         else:
-            builtins.input = lambda prompt="": self._ask(str(prompt), False)
-            getpass.getpass = lambda prompt="Password: ", *_, **__: self._ask(prompt, True)
+            builtins.input = lambda prompt="": self._ask(str(prompt))
+            getpass.getpass = lambda prompt="Password: ", *_: self._ask(prompt, password=True)
 
     def _own_errors(self) -> None:
         shell: Any = self._shell
@@ -221,7 +221,8 @@ class ChildShell:
             )  # fmt: skip
         return {"header": {"msg_id": ""}, "content": content}
 
-    def _ask(self, prompt: str, password: bool) -> str:
+    def _ask(self, prompt: str, *_: Any, password: bool = False) -> str:
+        __tracebackhide__ = True
         if self._is_copy:
             raise EOFError("only the cell's first process can ask")
         sys.stdout.flush()

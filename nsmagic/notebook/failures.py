@@ -10,10 +10,8 @@ from typing import Any, Final, NoReturn
 
 from IPython.core.error import UsageError
 
-from nsmagic.linux.circumstances import read_circumstances
 from nsmagic.run.result import Result
 from nsmagic.wish.errors import CellFailed, NsmagicError, WishError
-from nsmagic.wish.hints import hint_for
 
 _RED, _OFF = "\x1b[31m", "\x1b[0m"
 
@@ -114,6 +112,10 @@ def _lines(error: NsmagicError) -> list[str]:
 
 def _not_begun(error: OSError) -> NsmagicError:
     """Put into words that Linux refused something before the plan's first step."""
+    # Imported now: nothing of it is needed until something fails.
+    from nsmagic.linux.circumstances import read_circumstances
+    from nsmagic.wish.hints import hint_for
+
     number = error.errno or 0
     name = errno.errorcode.get(number, str(number))
     on = "" if error.filename is None else f" on {os.fsdecode(error.filename)}"

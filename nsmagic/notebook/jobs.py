@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from nsmagic.notebook.failures import Interrupted, one_message
 from nsmagic.run.result import Result
 from nsmagic.run.sandbox import Sandbox
+from nsmagic.wish.errors import CellFailed
 
 
 class Job:
@@ -34,10 +36,14 @@ class Job:
         self._thread.join(timeout)
         if self._thread.is_alive():
             return None
-        if self._error is not None:
-            raise self._error
-        assert self.result is not None
-        self._assign(self.result)
+        with one_message():
+            if self._error is not None:
+                raise self._error
+            assert self.result is not None
+            try:
+                self._assign(self.result)
+            except Interrupted:  # nobody pressed the stop button
+                raise CellFailed(f"{self.name} was ended by kill()", self.result) from None
         return self.result
 
     def kill(self) -> None:
@@ -54,6 +60,8 @@ class Job:
     def _state(self) -> str:
         if self._thread.is_alive():
             return "running"
+        if self.result is not None and self.result.stopped == "interrupted":
+            return "killed"
         return "done" if self.result is not None and self.result.ok else "failed"
 
     def _run(self) -> None:

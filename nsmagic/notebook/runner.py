@@ -13,13 +13,13 @@ from nsmagic.linux import cgroups
 from nsmagic.linux.situation import read_situation
 from nsmagic.notebook.cell import CellListener, on_sigint
 from nsmagic.notebook.child import Cell, ChildShell
-from nsmagic.notebook.explain import ExplainView
 from nsmagic.notebook.failures import raise_for, verdict
 from nsmagic.notebook.jobs import Job
 from nsmagic.notebook.pacing import OutputLimits
 from nsmagic.notebook.publish import CaptureOutput, CellOutput
 from nsmagic.notebook.publishers import IOPubPublisher, TerminalPublisher, publisher_for
 from nsmagic.notebook.request import Request
+from nsmagic.run import quiesce
 from nsmagic.run.launch import ForkLauncher, Launcher
 from nsmagic.run.logs import LogFile
 from nsmagic.run.result import Result
@@ -33,6 +33,8 @@ from nsmagic.wish.plan import Plan, make_plan
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from nsmagic.notebook.explain import ExplainView
 
 _numbers = itertools.count(1)
 
@@ -58,6 +60,7 @@ class Runner:
             self._say(plan.notes, publisher)
         running = RunningCell(self._shell, request, plan, publisher, explained, self.limits, number)
         running.start(Tree(number, spawner(), group))
+        self._say(quiesce.take_notes(), publisher)
         if not request.ours.bg:
             running.finish()
             return None
@@ -90,6 +93,8 @@ class Runner:
     ) -> ExplainView | None:
         if not request.ours.explain and not request.ours.dry_run:
             return None
+        from nsmagic.notebook.explain import ExplainView  # 10 ms that most cells need not pay
+
         view = ExplainView(publisher)
         view.show(plan, asked=request.wish, dry_run=request.ours.dry_run)
         return view

@@ -6,6 +6,10 @@ import math
 import re
 from typing import Any, Final
 
+Array = Any  # numpy is imported only where the cell or the notebook has it
+DType = Any
+Json = Any
+
 _KINDS: Final = "biufcSUmMV"
 _DTYPE: Final = re.compile(rf"[<>|=][{_KINDS}]\d+(\[\d*[a-zA-Z]+\])?")
 
@@ -13,10 +17,13 @@ _DTYPE: Final = re.compile(rf"[<>|=][{_KINDS}]\d+(\[\d*[a-zA-Z]+\])?")
 def is_plain(value: object) -> bool:
     """Whether `value` is a numpy array, no subclass, of numbers, text, times or records of them."""
     kind = type(value)
-    return kind.__module__ == "numpy" and kind.__name__ == "ndarray" and _has_bytes(value.dtype)  # type: ignore[attr-defined]
+    if (kind.__module__, kind.__name__) != ("numpy", "ndarray"):
+        return False
+    array: Any = value
+    return _has_bytes(array.dtype)
 
 
-def _has_bytes(dtype: Any) -> bool:
+def _has_bytes(dtype: DType) -> bool:
     if dtype.subdtype is not None:
         return _has_bytes(dtype.subdtype[0])
     if dtype.names is not None:
@@ -26,7 +33,7 @@ def _has_bytes(dtype: Any) -> bool:
     return dtype.kind in _KINDS and dtype.itemsize > 0
 
 
-def describe(array: Any) -> tuple[memoryview | bytes, dict[str, Any]]:
+def describe(array: Array) -> tuple[memoryview | bytes, dict[str, Any]]:
     """Return the bytes of an array that `is_plain`, and JSON that says what they are."""
     order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
     flat = array.ravel(order)  # copies only what is not contiguous
@@ -34,7 +41,7 @@ def describe(array: Any) -> tuple[memoryview | bytes, dict[str, Any]]:
     return data, {"dtype": _dtype_tree(array.dtype), "shape": list(array.shape), "order": order}
 
 
-def _dtype_tree(dtype: Any) -> Any:
+def _dtype_tree(dtype: DType) -> Json:
     if dtype.subdtype is not None:
         base, shape = dtype.subdtype
         return [_dtype_tree(base), list(shape)]
@@ -48,7 +55,7 @@ def _dtype_tree(dtype: Any) -> Any:
     }  # fmt: skip
 
 
-def make(description: dict[str, Any], data: bytearray) -> Any:
+def make(description: dict[str, Any], data: bytearray) -> Array:
     """Return the array in `data`, writable and without a copy.
 
     Whatever the description is, what comes is an array without objects or one of LookupError,
@@ -63,7 +70,7 @@ def make(description: dict[str, Any], data: bytearray) -> Any:
     return np.ndarray(shape, dtype, data, order=description["order"])
 
 
-def _dtype(tree: Any) -> Any:
+def _dtype(tree: Json) -> DType:
     import numpy as np
 
     if isinstance(tree, list):

@@ -6,7 +6,7 @@ import os
 import select
 import signal
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Final, Protocol
 
 from nsmagic.run.channel import Channel, Frame
@@ -67,12 +67,14 @@ class ForkLauncher:
     def start(self, stdout: int, stderr: int) -> Channel:
         """Fork; see `nsmagic.run.fork`."""
         ours, theirs = socket.socketpair()
-        with theirs, open(os.devnull, "rb") as null:
+        self._channel = Channel(ours)
+        with theirs, open(os.devnull, "rb") as null, ExitStack() as on_failure:
+            on_failure.callback(self._channel.close)
             stdin = stdout if self._tty else null.fileno()
             stdio = Stdio(stdin=stdin, stdout=stdout, stderr=stderr, tty=self._tty)
             self.pid = self.cell = fork_python(self._plan, stdio, theirs, self._main)
+            on_failure.pop_all()
         self.pidfd = self.cell_fd = os.pidfd_open(self.pid)
-        self._channel = Channel(ours)
         return self._channel
 
     def forked(self, frame: Frame) -> None:

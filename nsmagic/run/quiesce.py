@@ -55,7 +55,7 @@ class ForkState:
 
 
 def before_fork() -> ForkState:
-    """Wait until a fork is safe; ForkHostile if it would hang or corrupt.  Usually 0.2 ms.
+    """Wait until a fork is safe; ForkHostile if it would hang or corrupt.  Usually 0.1 ms.
 
     Call it right before the fork, in the same thread: what it found out holds until then.
     """
@@ -134,8 +134,8 @@ def _wait(seconds: float, busy: Callable[[], object]) -> bool:
 
 
 def _quiet_the_warning() -> None:
-    # Python 3.12 warns of fork in a process with threads.  With -W error, which cells and tests set
-    # at any time, it becomes a SystemError in the parent and the child's PID is lost.
+    # Python 3.12 warns of fork in a process with threads, and shows it if a cell has asked for all
+    # warnings.  Filters set later stand before ours, so look each time; ours is for one module.
     ours = ("ignore", re.compile(_WARNING, re.IGNORECASE), DeprecationWarning)
     first = warnings.filters[0] if warnings.filters else None
     if first is None or first[:3] != ours:

@@ -1,0 +1,53 @@
+"""Namespaces bound to files: what `unshare --net=FILE` and `ip netns add` leave in mountinfo."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from nsmagic.linux.namespaces import NamespaceId, nsfs_device, parse_link
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BoundNamespace:
+    """A namespace and the file it is bound to, as a process with that mountinfo sees the path."""
+
+    type: str
+    id: NamespaceId
+    target: str
+
+
+def read_bound(mountinfo: str = "/proc/self/mountinfo") -> list[BoundNamespace]:
+    """Return the namespaces bound to files in proc_pid_mountinfo(5), each file once.
+
+    Raises OSError where the file cannot be read.
+    """
+    with open(mountinfo, "rb") as file:
+        lines = [os.fsdecode(line) for line in file if b" - nsfs " in line]
+    found = {}
+    for line in lines:
+        root, target = line.split(" ", 5)[3:5]
+        try:
+            bound = BoundNamespace(
+                type=root.partition(":")[0], id=parse_link(root), target=_plain(target)
+            )
+        except ValueError:  # a type that is newer than our table
+            continue
+        found[bound.id, bound.target] = bound
+    return list(found.values())
+
+
+def _plain(field: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), field)
+
+
+def file_namespace(path: str) -> NamespaceId | None:
+    """Return the namespace that a file is, such as /proc/1/ns/net; None for any other file.
+
+    Raises OSError where there is no such file.
+    """
+    found = os.stat(path)
+    if found.st_dev != nsfs_device():
+        return None
+    return NamespaceId(dev=found.st_dev, ino=found.st_ino)
