@@ -80,7 +80,7 @@ def _around_cells(page: Page) -> FloatRect:
     assert first is not None
     assert last is not None
     left, top = first["x"], first["y"] - MARGIN
-    right, bottom = last["x"] + last["width"] + MARGIN, last["y"] + last["height"] + MARGIN
+    right, bottom = last["x"] + last["width"] + MARGIN, last["y"] + last["height"]
     return {"x": left, "y": top, "width": right - left, "height": bottom - top}
 
 

@@ -9,21 +9,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-# glibc: sysdeps/generic/dl-cache.h.  Until 2.31 this format stood behind an older one.
+# glibc's sysdeps/generic/dl-cache.h.  Until 2.31 an older format stood before this one.
 _MAGIC: Final = b"glibc-ld.so.cache1.1"
-_OLD_MAGIC: Final = b"ld.so-1.7.0\0"
-_HEADER: Final = struct.Struct("=20sIIB3xI12x")
-_ENTRY: Final = struct.Struct("=iIIIQ")  # flags, name, path, Linux version, CPU capabilities
+_HEADER: Final = struct.Struct("=20sI24x")  # magic, number of entries
+_ENTRY: Final = struct.Struct("=4xII4xQ")  # name, path, CPU features
 
 Cache = dict[str, tuple[str, ...]]
 
 
 def read_cache(file: Path) -> Cache:
-    """Return the paths of each library name, best first; empty without a cache that can be read."""
+    """Return the paths of each library name; empty without a cache that can be read."""
     try:
         stamp = file.stat()
     except OSError:
-        return {}
+        return {}  # ld.so goes on without it, too
     return _read(file, stamp.st_mtime_ns, stamp.st_size)
 
 
@@ -33,17 +32,21 @@ def _read(file: Path, _changed: int, _size: int) -> Cache:
         data = file.read_bytes()
         return _parse(data[max(0, data.find(_MAGIC)) :])
     except (OSError, struct.error):
-        return {}  # ld.so goes on without it, too
+        return {}
 
 
 def _parse(data: bytes) -> Cache:
-    magic, count, _, _, _ = _HEADER.unpack_from(data)
+    magic, count = _HEADER.unpack_from(data)
     if magic != _MAGIC:
         return {}
     found = defaultdict[str, list[str]](list)
     for index in range(count):
-        _, name, path, _, _ = _ENTRY.unpack_from(data, _HEADER.size + index * _ENTRY.size)
-        found[_text(data, name)].append(_text(data, path))
+        name, place, features = _ENTRY.unpack_from(data, _HEADER.size + index * _ENTRY.size)
+        path = _text(data, place)
+        # The directories for CPU features before glibc-hwcaps are optimised copies, gone since
+        # 2.37: every machine's own copy is listed as well.
+        if not features or "/glibc-hwcaps/" in path:
+            found[_text(data, name)].append(path)
     return {name: tuple(paths) for name, paths in found.items()}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import select
 import signal
 import threading
 import time
@@ -84,20 +83,12 @@ class CellListener:
         self._out.settle()
         data = frame.data
         self._publisher.display(data["msg_type"], data["content"], data["metadata"], frame.buffers)
-        self._answer(channel, "done")
-
-    def _answer(self, channel: Channel, kind: str, **data: Any) -> None:
-        # The child waits for each answer, so there is room; or sendall() would wait for ever.
-        room = select.poll()
-        room.register(channel.sock, select.POLLOUT)
-        if not room.poll(0):
-            raise ChannelError("the cell does not read what it is answered")
-        channel.send(kind, **data)
+        channel.answer("done")
 
     def _on_input(self, frame: Frame, channel: Channel) -> None:
         self._out.settle()
         answer = self._ask(str(frame.data["prompt"]), bool(frame.data["password"]))
-        self._answer(channel, "line", **answer)
+        channel.answer("line", **answer)
 
     def _ask(self, prompt: str, password: bool) -> dict[str, str | None]:
         if not self.asks:

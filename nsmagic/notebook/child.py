@@ -25,9 +25,10 @@ from IPython.core.error import StdinNotImplementedError
 from IPython.core.history import DummyDB
 from jupyter_client.jsonutil import json_default
 
-from nsmagic.notebook import interpreter
+from nsmagic.notebook import interpreter, otherroot
 from nsmagic.notebook.publishers import FRAMES
 from nsmagic.run.channel import Channel, Frame
+from nsmagic.run.fork import Main
 from nsmagic.run.values import send_values
 
 if TYPE_CHECKING:
@@ -50,6 +51,17 @@ class Cell:
     body: str
     head: str = ""
     returns: tuple[str, ...] = ()
+    other_root: bool = False
+
+
+def main_of(shell: InteractiveShell, cell: Cell) -> Main:
+    """Return what the forked copy of `shell` does for `cell`."""
+    if cell.other_root:
+        return Main(
+            before=lambda: otherroot.rehearse(shell),
+            body=lambda channel: ChildShell(shell, channel).run(cell),
+        )
+    return Main(body=lambda channel: ChildShell(shell, channel).run(cell))
 
 
 class ChildShell:
@@ -61,7 +73,7 @@ class ChildShell:
         self._lock = threading.Lock()
         self._error: dict[str, Any] | None = None
         self._in_display = False
-        self._is_copy = False
+        self._is_copy = self._other_root = False
 
     def run(self, cell: Cell) -> NoReturn:
         """Run `cell` as IPython runs a cell; end the process with its status."""
@@ -69,6 +81,9 @@ class ChildShell:
         try:
             with interpreter.DeferredInterrupt():
                 self._neutralise()
+                if cell.other_root:
+                    self._other_root = True
+                    otherroot.import_nothing_more()
             status = self._run_body(cell)
             interpreter.end_interpreter()
         except KeyboardInterrupt as stopped:
@@ -90,7 +105,7 @@ class ChildShell:
         elif error is None and not self._in_display:
             self._tell_error()
         if self._error is None and cell.returns and not self._is_copy:
-            with interpreter.DeferredInterrupt():
+            with self._lock, interpreter.DeferredInterrupt():
                 send_values(self._channel, cell.returns, self._shell.user_ns, before)
         return None
 
@@ -100,9 +115,10 @@ class ChildShell:
             self._tell_error()
         sys.stdout.flush()
         sys.stderr.flush()
-        if not self._is_copy:
-            self._channel.send("end", error=self._error, payload=self._payload())
-        os._exit(code)
+        with self._lock:  # a daemon thread may be in the middle of a frame
+            if not self._is_copy:
+                self._channel.send("end", error=self._error, payload=self._payload())
+            os._exit(code)
 
     def _payload(self) -> list[dict[str, Any]]:
         """What is for the front end besides output: a page of help, the text of a next cell."""
@@ -122,6 +138,7 @@ class ChildShell:
 
     def _become_copy(self) -> None:
         self._is_copy = True
+        self._lock = threading.Lock()
 
     def _own_loop(self) -> None:
         interpreter.own_loop()
@@ -176,6 +193,8 @@ class ChildShell:
             error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
             if isinstance(error, OSError) and error.errno == errno.EBADF:
                 error.add_note(_FILES_HINT)
+            if isinstance(error, ModuleNotFoundError) and self._other_root:
+                error.add_note(otherroot.HINT)
             if not isinstance(error, SystemExit):
                 show(exc_tuple, *args, **options)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nsmagic.linux import cgroups
 from nsmagic.linux.situation import read_situation
 from nsmagic.notebook.cell import CellListener, on_sigint
-from nsmagic.notebook.child import Cell, ChildShell
+from nsmagic.notebook.child import Cell, main_of
 from nsmagic.notebook.failures import raise_for, verdict
 from nsmagic.notebook.jobs import Job
 from nsmagic.notebook.pacing import OutputLimits
@@ -145,10 +145,11 @@ class RunningCell:
         ours = self._request.ours
         if self._request.argv:
             return SpawnLauncher(self._plan, spawner(), text, tty=ours.tty)
-        cell = Cell(body=self._request.body or "", head=self._request.head, returns=ours.returns)
-        shell = self._shell
-        main = lambda channel: ChildShell(shell, channel).run(cell)  # noqa: E731
-        return ForkLauncher(self._plan, main, tty=ours.tty)
+        cell = Cell(
+            body=self._request.body or "", head=self._request.head, returns=ours.returns,
+            other_root=self._request.wish.root is not None,
+        )  # fmt: skip
+        return ForkLauncher(self._plan, main_of(self._shell, cell), tty=ours.tty)
 
     def finish(self) -> None:
         """Pump in this thread until the end, then raise what the cell raised, or assign."""

@@ -7,9 +7,11 @@ reserved, and what is not a frame is a ChannelError.
 from __future__ import annotations
 
 import json
+import select
 import socket
 import struct
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -42,6 +44,7 @@ class Channel:
         self.sock = sock
         self.fds: list[int] = []
         self.closed = False
+        self._answered = False
         self.default: Callable[[Any], Any] | None = None  # of json.dumps
         self._parser = self._parse()
         self._wanted = memoryview(next(self._parser))
@@ -65,6 +68,19 @@ class Channel:
         for view in views:
             self.sock.sendall(view)
 
+    def answer(self, kind: str, /, **data: Any) -> None:
+        """Answer the frame at hand, for which the other end waits; ChannelError if it does not.
+
+        `waiting` then ends: what the other end writes to a pipe now comes before its next frame.
+        """
+        room = select.poll()
+        room.register(self.sock, select.POLLOUT)
+        if not room.poll(0):  # many answers unread: sendall() would wait for ever
+            raise ChannelError("the cell does not read what it is answered")
+        self._answered = True
+        with suppress(BrokenPipeError, ConnectionResetError):  # killed meanwhile
+            self.send(kind, **data)
+
     def receive(self) -> Frame | None:
         """Wait for the next frame; None at the end of the stream."""
         while not self.closed:
@@ -74,14 +90,21 @@ class Channel:
         return None
 
     def waiting(self) -> Generator[Frame]:
-        """Yield the frames that are complete now, without waiting; sets `closed` at the end."""
+        """Yield the frames that are complete now, without waiting; sets `closed` at the end.
+
+        Ends early after `answer`: the next frame, which makes the socket readable anew, may have
+        text before it.
+        """
         while not self.closed:
             try:
                 frame = self._step(socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
             if frame is not None:
+                self._answered = False
                 yield frame
+                if self._answered:
+                    return
 
     def close(self) -> None:
         """Close the socket and every descriptor that arrived and nobody took."""

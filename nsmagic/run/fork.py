@@ -30,7 +30,12 @@ class Stdio:
     tty: bool = False
 
 
-Main = Callable[[Channel], NoReturn]
+@dataclass(frozen=True, kw_only=True)
+class Main:
+    """What the child does beside the plan: `before` its first step, and the cell's `body`."""
+
+    body: Callable[[Channel], NoReturn]
+    before: Callable[[], None] = lambda: None
 
 
 def fork_python(plan: Plan, stdio: Stdio, child_end: socket.socket, main: Main) -> int:
@@ -68,6 +73,7 @@ def _become(
         os.dup2(source, target)
     plug_descriptors({0, 1, 2, child_end.fileno()})
     _die_with(parent)
+    main.before()
     channel = Channel(child_end)
     spent = perform_all(plan.steps, channel, _ToKernel(channel))
     lead_session(tty=stdio.tty)
@@ -75,7 +81,7 @@ def _become(
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if interrupts:
         signal.raise_signal(signal.SIGINT)
-    main(channel)
+    main.body(channel)
 
 
 def _defer_interrupts() -> list[int]:

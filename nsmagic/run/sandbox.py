@@ -127,6 +127,8 @@ class Sandbox:
                 if fd in handlers:
                     handlers[fd]()
             self._clock()
+        with suppress(BlockingIOError):  # stopped, and it ended by that before we looked
+            self._woken()
         self._read_channel()
         self.result.status, self.result.usage = self._launcher.ended()
 

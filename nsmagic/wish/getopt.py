@@ -1,7 +1,8 @@
 """getopt_long(3) over tables: the lines of magics are read exactly as the programs read theirs.
 
 argparse cannot do it: with an optional value, `--mount-proc /bin/bash` would swallow the program.
-The mode is the one that "+" asks for: the first word that is no option ends the options.
+The mode is the one that "+" asks for, the first word that is no option ends the options, except in
+a table that says otherwise.
 """
 
 from __future__ import annotations
@@ -61,12 +62,16 @@ class Table:
     """The options of one program, and the `extra` ones (long names only) that the magic adds.
 
     Where an abbreviation fits an option of the program and an extra one, the program's is meant.
+    `operands` is what help shows after the options.  With `permute` options may also follow
+    operands, as in programs that do not ask getopt_long(3) for the "+" mode.
     """
 
     program: str
     summary: str
     options: tuple[Option, ...]
     extra: tuple[Option, ...] = ()
+    operands: str = "[<program> [<argument>...]]"
+    permute: bool = False
 
     @property
     def rows(self) -> tuple[Option, ...]:
@@ -112,17 +117,23 @@ def split_line(line: str) -> tuple[str, ...]:
 
 
 def scan(table: Table, words: Sequence[str]) -> Scan:
-    """Find the options in `words`, up to the first word that is none.
+    """Find the options in `words`, up to the first word that is none unless the table permutes.
 
     It does not raise, because the program complains about a bad value before it sees what is wrong
     further on: `nsmagic.wish.ours.parse` reads the values and then raises `problem`.
     """
     given: list[Given] = []
+    operands: list[str] = []
     left = list(words)
-    while left and left[0].startswith("-") and left[0] != "-":
+    while left:
         word = left.pop(0)
         if word == "--":
-            return Scan(given=tuple(given), rest=tuple(left))
+            return Scan(given=tuple(given), rest=(*operands, *left))
+        if not word.startswith("-") or word == "-":
+            operands.append(word)
+            if table.permute:
+                continue
+            return Scan(given=tuple(given), rest=(*operands, *left))
         try:
             found = [_long(table, word)] if word.startswith("--") else _bundle(table, word)
         except WishError as problem:
@@ -138,7 +149,7 @@ def scan(table: Table, words: Sequence[str]) -> Scan:
         given.extend(found)
         if found[-1].option.ends:
             return Scan(given=tuple(given))
-    return Scan(given=tuple(given), rest=tuple(left), open=not left)
+    return Scan(given=tuple(given), rest=tuple(operands), open=True)
 
 
 def _needs_next(found: Given) -> bool:

@@ -22,7 +22,7 @@ class Completion:
 
 def help_text(table: Table) -> str:
     """Return the help of a program, laid out like what it prints itself for --help."""
-    parts = [f"{table.program} [options] [<program> [<argument>...]]\n\n{table.summary}"]
+    parts = [f"{table.program} [options] {table.operands}\n\n{table.summary}"]
     for group, rows in groupby(table.rows, key=lambda option: option.group):
         parts.append("\n".join((f"{group}:", *map(_help_line, rows))))
     return "\n\n".join(parts) + "\n"

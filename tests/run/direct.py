@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from nsmagic.linux import cgroups
 from nsmagic.linux.ids import SystemNames
 from nsmagic.linux.situation import read_situation
+from nsmagic.run.fork import Main
 from nsmagic.run.launch import ForkLauncher, Launcher
 from nsmagic.run.sandbox import Sandbox
 from nsmagic.run.spawning import SpawnLauncher, spawner
@@ -91,7 +92,7 @@ class Cell:
             os._exit(0)
 
         terminal = Terminal() if self.tty else None
-        return self._run(plan, group, ForkLauncher(plan, body, tty=self.tty), terminal)
+        return self._run(plan, group, ForkLauncher(plan, Main(body=body), tty=self.tty), terminal)
 
     def _plan(self, words: Sequence[str], body: steps.Step) -> tuple[Plan, Path | None]:
         wish, ours, _ = unshare_wish(words, SystemNames())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +44,14 @@ class Step:
         return ", ".join(self.syscalls())
 
 
+_LONGEST: Final = 500
+
+
 def quoted(text: str) -> str:
-    """Return `text` as a C string, as strace(1) quotes it."""
+    """Return `text` as a C string, as strace(1) quotes it: the start of it, where it is long."""
     escapes = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\t": r"\t"}
-    return '"' + "".join(escapes.get(char, char) for char in text) + '"'
+    shown = "".join(escapes.get(char, char) for char in text[:_LONGEST])
+    return f'"{shown}"' + ("..." if len(text) > _LONGEST else "")
 
 
 def write_call(path: str, text: str) -> str:

@@ -1,0 +1,51 @@
+"""Whom a word means: a PID, `self` (this notebook's kernel), `host` (PID 1), or a box."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from nsmagic.linux.namespaces import Links, read_links
+from nsmagic.linux.processes import read_command
+from nsmagic.wish.errors import NsmagicError, WishError
+from nsmagic.wish.lsns import HOST, SELF
+from nsmagic.wish.values import nearest
+
+
+def own_pid(proc: str = "/proc") -> int:
+    """Return our PID as this proc numbers processes; os.getpid() may be of another namespace."""
+    return int(os.readlink(f"{proc}/self"))
+
+
+def find_pid(word: str, boxes: Mapping[int, str], proc: str = "/proc") -> int:
+    """Return the PID that a word means; `boxes` names PIDs.  WishError if it means nobody."""
+    if word.isdecimal():
+        return int(word)
+    if word == SELF:
+        return own_pid(proc)
+    if word == HOST:
+        return 1
+    for pid, name in boxes.items():
+        if name == word:
+            return pid
+    guess = nearest(word, [SELF, HOST, *boxes.values()])
+    near = f" (nearest: {guess})" if guess else ""
+    raise WishError(f"{word!r} is neither a PID nor the name of a box here{near}")
+
+
+def links_of(pid: int, proc: str = "/proc") -> Links:
+    """Return the namespaces of a process or thread.
+
+    Raises WishError if there is none, and NsmagicError if this user may not look.
+    """
+    try:
+        return read_links(f"{proc}/{pid}")
+    except PermissionError:
+        command = read_command(pid, proc) or ""
+        raise NsmagicError(
+            f"the namespaces of PID {pid} ({command[:40]}) cannot be read by this user",
+            hint="Linux shows them to who may trace the process, ptrace(2): its owner, with no"
+            " more capabilities than we have.",
+        ) from None
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        raise WishError(f"there is no process {pid}") from None

@@ -1,0 +1,65 @@
+"""Python in another root: what must be loaded before it is entered, and what must not be after.
+
+The forked copy brings its modules along in memory.  What it would import later, and the fonts of a
+plot, are files of the old root; and a module of the new root, where there is one by accident, may
+belong to another Python.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import io
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+# What IPython, display and errors import late.  Some are of the front end's and may be absent.
+_MODULES: Final = (
+    "encodings.idna", "encodings.latin_1", "matplotlib_inline.backend_inline", "pdb", "pexpect",
+    "ptyprocess", "pwd", "socket", "subprocess",
+)  # fmt: skip
+
+HINT: Final = (
+    "It was not imported before the change of root, and modules of the new root are left alone: "
+    "import it in an earlier cell, or use --fresh to run the new root's own python3."
+)
+
+
+def rehearse(shell: InteractiveShell) -> None:
+    """Do once, in the old root, what a cell may need: show an error, a value and a plot."""
+    for name in _MODULES:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    try:
+        raise OSError(2, "rehearsal")
+    except OSError:
+        kind, error, frames = sys.exc_info()
+        traceback: Any = shell.InteractiveTB
+        traceback.structured_traceback(kind, error, frames)
+    formatter: Any = shell.display_formatter
+    formatter.format({"a": [1.5]})
+    if "matplotlib.pyplot" in sys.modules:
+        _draw()
+
+
+def _draw() -> None:
+    """Draw a figure that has text, so that fonts are open and the backend is loaded."""
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(1, 1))
+    axes.set(title="a", xlabel="$x$")
+    axes.plot([1, 2], label="b")
+    axes.legend()
+    figure.savefig(io.BytesIO(), format="png", bbox_inches="tight")
+    pyplot.close(figure)
+
+
+def import_nothing_more() -> None:
+    """Keep the interpreter from importing any file of the new root, see HINT."""
+    files: Any = importlib.machinery.PathFinder
+    sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not files]
+    sys.path_importer_cache.clear()
