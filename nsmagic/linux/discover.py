@@ -16,7 +16,7 @@ from typing import Final
 from nsmagic.linux import namespaces as ns
 from nsmagic.linux.namespaces import HIERARCHICAL, Links, NamespaceId
 from nsmagic.linux.netnsid import NetnsIds
-from nsmagic.linux.nsfs import BoundNamespace, read_bound
+from nsmagic.linux.nsfs import BoundNamespace, file_namespace, read_bound
 from nsmagic.linux.processes import Process, read_processes
 
 _OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
@@ -80,7 +80,11 @@ def discover(proc: str = "/proc", *, netnsids: bool = False) -> Discovery:
         search.take(process)
     search.take_files()
     with ExitStack() as stack:
-        search.relate_all(stack.enter_context(NetnsIds()) if netnsids else None)
+        asker = None
+        if netnsids:
+            with suppress(OSError):  # no AF_NETLINK here: then there are no numbers either
+                asker = stack.enter_context(NetnsIds())
+        search.relate_all(asker)
     own: Links = {}
     with suppress(OSError):
         own = ns.read_links(f"{proc}/self")
@@ -232,7 +236,7 @@ def _open(path: str, wanted: NamespaceId) -> int | None:
     """Open a namespace; None where it went, or where something else is mounted over its file."""
     try:
         # stat(2) first: opening a device or a FIFO that covers the file could do something.
-        if ns.NamespaceId(dev=(seen := os.stat(path)).st_dev, ino=seen.st_ino) != wanted:
+        if file_namespace(path) != wanted:
             return None
         fd = os.open(path, _OPEN)
     except OSError:

@@ -160,7 +160,7 @@ def _namespace_lines(wish: LsnsWish, rows: _Rows, chosen: Iterable[Namespace]) -
 
 def _process_lines(wish: LsnsWish, rows: _Rows, each: Namespace) -> list[Line]:
     place = {pid: index for index, pid in enumerate(each.pids)}
-    lines = []
+    lines: list[Line] = []
     for pid in each.pids:
         process = rows.processes[pid]
         parent = place.get(process.ppid) if wish.tree == "process" else None

@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from nsmagic.wish.namespaces import BY_NAME, NAMESPACES
@@ -47,7 +48,7 @@ Links = Mapping[str, NamespaceId]
 @functools.cache
 def nsfs_device() -> int:
     """Return the device number of nsfs, which a running Linux has once."""
-    return os.stat("/proc/self/ns/user").st_dev
+    return Path("/proc/self/ns/user").stat().st_dev
 
 
 @functools.lru_cache(maxsize=1 << 16)

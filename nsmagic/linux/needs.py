@@ -59,23 +59,23 @@ def find_program(name: str, root: str = "") -> str | None:
     return None
 
 
-def needs(program: str, root: str = "/") -> Needs:
+def needs(program: str, root: str = "/", *, file: Path | None = None) -> Needs:
     """Return what the program at the absolute path `program` needs below `root`.
 
-    Nothing is executed, as ldd(1) would.  What programs open while they run (plugins, dlopen(3),
-    files of data) cannot be seen.  Raises DamagedError, and OSError where it cannot be read.
+    `file` is read in place of what is there.  Nothing is executed, as ldd(1) would.  What programs
+    open while they run (plugins, dlopen(3), files of data) cannot be seen.  Raises DamagedError,
+    and OSError where the program cannot be read.
     """
-    return _needs(program, root, 0)
+    return _needs(program, root, 0, file or walk(program, root).file)
 
 
-def _needs(program: str, root: str, depth: int) -> Needs:
-    way = walk(program, root)
-    if way.file is None:
+def _needs(program: str, root: str, depth: int, file: Path | None) -> Needs:
+    if file is None:
         return Needs(
             program=program,
             missing=(Missing(kind="program", name=program, needed_by=program),),
         )
-    match read_head(way.file):
+    match read_head(file):
         case Elf() as elf:
             return _needs_of_elf(program, elf, root)
         case Script() as script if depth < _MOST_SCRIPTS:
@@ -93,7 +93,8 @@ def _needs_of_script(program: str, script: Script, root: str, depth: int) -> Nee
             lack = Missing(kind="interpreter", name=name, needed_by=program)
             found = replace(found, missing=(*found.missing, lack))
         else:
-            found = found.with_all_of(_needs(path, root, depth + 1))
+            file = walk(path, root).file
+            found = found.with_all_of(_needs(path, root, depth + 1, file))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from nsmagic.linux.namespaces import NamespaceId, nsfs_device, parse_link
 
@@ -47,7 +48,7 @@ def file_namespace(path: str) -> NamespaceId | None:
 
     Raises OSError where there is no such file.
     """
-    found = os.stat(path)
+    found = Path(path).stat()
     if found.st_dev != nsfs_device():
         return None
     return NamespaceId(dev=found.st_dev, ino=found.st_ino)

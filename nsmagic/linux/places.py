@@ -10,13 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-from elftools.elf.segments import InterpSegment
-
+from nsmagic.linux.elf import DamagedError, Elf, foreign_machine, read_head
+from nsmagic.linux.needs import what_is_missing
+from nsmagic.linux.rooted import walk
 from nsmagic.wish.circumstances import Place
 
-_MOST_LINKS = 40  # path_resolution(7)
+_STARTERS = frozenset({"interpreter", "loader"})  # without them execve(2) fails: ENOENT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +46,8 @@ def look_up(path: str, root: str = "") -> Place:
     """Return what is known about `path` as a process whose root is `root` sees it."""
     if not path.startswith("/"):
         path = "/" + path if root else f"/proc/self/cwd/{path}"
-    real, missing = _walk(path, root)
+    way = walk(path, root)
+    real, missing = way.real, way.missing
     above = [mount for mount in mounts() if real.is_relative_to(mount.point)]
     mount = max(enumerate(above), key=lambda pair: (len(pair[1].point), pair[0]), default=None)
     place = Place(path=path, missing=missing, closed=_closed(real, root))
@@ -68,36 +68,8 @@ def look_up_program(name: str, root: str = "") -> Place:
             return _needs(place, root)
     if "/" in name:
         return places[0]
-    programs = {entry for folder in folders for entry in _names(_walk(folder, root)[0])}
+    programs = {entry for folder in folders for entry in _names(walk(folder, root).real)}
     return Place(path=name, missing=name, near=_near(name, sorted(programs)))
-
-
-def _walk(path: str, root: str) -> tuple[Path, str]:
-    """Follow `path` as Linux does below `root`: how far it goes, and the first part not there.
-
-    Links are followed by hand, because an absolute one starts at `root` and not at our own.
-    """
-    top = Path(root or "/").resolve()
-    parts = Path(path).parts
-    # Each part with how to show it: as it was typed, unless it comes from a link.
-    todo = [(part, str(Path(*parts[: at + 1]))) for at, part in enumerate(parts)]
-    here, links = top, 0
-    while todo:
-        name, shown = todo.pop(0)
-        if name == "/":
-            here = top
-        elif name == "..":
-            here = here if here == top else here.parent
-        elif not os.access(here, os.X_OK):
-            return here, ""  # a closed folder does not tell what it has
-        elif (here / name).is_symlink() and links < _MOST_LINKS:
-            links += 1
-            todo = [*((part, "") for part in Path(os.readlink(here / name)).parts), *todo]
-        elif os.path.lexists(here / name):
-            here /= name
-        else:
-            return here, shown or str("/" / (here / name).relative_to(top))
-    return here, ""
 
 
 def _closed(real: Path, root: str) -> str:
@@ -121,47 +93,13 @@ def _names(folder: Path) -> list[str]:
 
 def _needs(place: Place, root: str) -> Place:
     """Add what the program at `place` needs to start: an interpreter or a loader."""
-    real, _ = _walk(place.path, root)
+    real = walk(place.path, root).real
     try:
-        interpreter, foreign = interpreter_of(real)
+        head = read_head(real)
+        foreign = foreign_machine(head) if isinstance(head, Elf) else ""
+    except DamagedError:
+        return replace(place, foreign="damaged")
     except OSError:
         return place
-    missing = interpreter != "" and _walk(interpreter, root)[1] != ""
-    return replace(
-        place,
-        interpreter=repr(interpreter)[1:-1],
-        interpreter_missing=missing,
-        script=interpreter != "" and not _is_elf(real),
-        foreign=foreign,
-    )
-
-
-def _is_elf(file: Path) -> bool:
-    with file.open("rb") as content:
-        return content.read(4) == b"\x7fELF"
-
-
-def interpreter_of(program: Path) -> tuple[str, str]:
-    """Return the interpreter or loader that `program` names, and its machine if not ours."""
-    with program.open("rb") as content:
-        head = content.read(256)
-        if head.startswith(b"#!"):
-            # Only blanks and tabs part words there: a carriage return belongs to the name.
-            word = re.split(rb"[ \t]", head[2:].partition(b"\n")[0].strip(b" \t"))[0]
-            return os.fsdecode(word), ""
-        if not head.startswith(b"\x7fELF"):
-            return "", ""
-        try:
-            elf = ELFFile(content)
-            machine = elf.get_machine_arch()
-            loaders = [
-                s.get_interp_name() for s in elf.iter_segments() if isinstance(s, InterpSegment)
-            ]
-        except ELFError:
-            return "", "damaged"
-    return "".join(loaders[:1]), "" if machine == _our_machine() else machine
-
-
-def _our_machine() -> str:
-    with Path("/proc/self/exe").open("rb") as content:
-        return str(ELFFile(content).get_machine_arch())
+    lacks = [each for each in what_is_missing(root, place.path) if each.kind in _STARTERS]
+    return replace(place, lacks=tuple(lacks), foreign=foreign)

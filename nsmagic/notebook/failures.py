@@ -94,6 +94,10 @@ def one_message() -> Generator[None]:
         if not hasattr(error, "_render_traceback_"):
             _show_as(error, _lines(error))
         raise
+    except KeyboardInterrupt as stopped:
+        if not hasattr(stopped, "_render_traceback_"):  # before there was a process to stop
+            _show_as(stopped, [f"{_RED}Interrupted{_OFF}: the cell had not begun"])
+        raise
     except OSError as error:
         failed = _not_begun(error)
         _show_as(failed, _lines(failed))

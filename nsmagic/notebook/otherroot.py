@@ -10,8 +10,10 @@ from __future__ import annotations
 import importlib
 import importlib.machinery
 import io
+import os
 import sys
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -51,7 +53,8 @@ def _draw() -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(1, 1))
-    axes.set(title="a", xlabel="$x$")
+    axes.set(title=r"$\mathbf{b} \mathit{x}^2 \sum \frac{1}{\alpha}$", xlabel="a")
+    axes.set_ylabel("b", weight="bold", style="italic")
     axes.plot([1, 2], label="b")
     axes.legend()
     figure.savefig(io.BytesIO(), format="png", bbox_inches="tight")
@@ -63,3 +66,10 @@ def import_nothing_more() -> None:
     files: Any = importlib.machinery.PathFinder
     sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not files]
     sys.path_importer_cache.clear()
+    # Fonts drawn with before are open and cached by path, and need not exist in this root.
+    paths = {**vars(os.path), "isfile": lambda _: True, "exists": lambda _: True}
+    pretending = SimpleNamespace(**{**vars(os), "path": SimpleNamespace(**paths)})
+    for name in ("matplotlib.font_manager", "matplotlib._mathtext"):
+        module: Any = sys.modules.get(name)
+        if module is not None:
+            module.os = pretending

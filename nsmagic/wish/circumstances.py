@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nsmagic.wish.idmaps import Range
+from nsmagic.wish.missing import Missing
 from nsmagic.wish.plan import Plan
 
 # The numbers of capabilities(7).
@@ -27,9 +28,9 @@ class Place:
     """The file or directory that a step names, looked up below the root that the step ran in.
 
     `missing` is the first part of `path` that is not there, `near` are names like it that are, and
-    `closed` is the first part that may not be entered or run.  `interpreter` is what a program
-    needs to start (of its first line, if `script`, or its loader), `foreign` the machine that it
-    was built for, if not this one.  `mount` is where the file system of `path` is mounted.
+    `closed` is the first part that may not be entered or run.  `lacks` is what a program needs to
+    be started and what is not there, `foreign` the machine that it was built for, if not this one.
+    `mount` is where the file system of `path` is mounted.
     """
 
     path: str
@@ -37,9 +38,7 @@ class Place:
     near: tuple[str, ...] = ()
     directory: bool = False
     closed: str = ""
-    interpreter: str = ""
-    interpreter_missing: bool = False
-    script: bool = False
+    lacks: tuple[Missing, ...] = ()
     foreign: str = ""
     mount: str = "/"
     options: frozenset[str] = frozenset()

@@ -160,20 +160,7 @@ _ROOTS = (
 )  # fmt: skip
 
 _PROGRAMS = (
-    hint(
-        (Exec,), "ENOENT",
-        "The program is there, but the interpreter in its first line, {p.interpreter}, is not "
-        "{r.where}.",
-        "head -1 {r.root}{p.path}   shows the line.  (A file saved by Windows ends it with \\r.)",
-        when=lambda r: r.place.script and r.place.interpreter_missing,
-    ),
-    hint(
-        (Exec,), "ENOENT",
-        "The program is there, but its loader {p.interpreter}, which Linux starts first, is not "
-        "{r.where}.",
-        "%rootfs DIR PROGRAM copies a program with its loader and libraries.",
-        when=lambda r: bool(r.place.interpreter) and r.place.interpreter_missing,
-    ),
+    hint((Exec,), "ENOENT", "{r.lack}", when=lambda r: bool(r.place.lacks)),
     hint(
         (Exec,), "ENOENT",
         "There is no {p.missing} {r.where}.{r.near}",

@@ -22,34 +22,48 @@ class Missing:
     damaged: str = ""
 
 
+_SENTENCES = {
+    "program": "There is no {names} {where}.",
+    "interpreter": "{by} is there, but the interpreter in its first line, {names}, is not {where}.",
+    "loader": "{by} is there, but its loader {names}, which Linux starts first, is not {where}.",
+    "library": "{by} is there, but its loader finds no {names} {where}.",
+    "damaged": "The library {names} is cut off or damaged {where}.",
+}
+
+
 def missing_text(missing: Sequence[Missing], root: str, program: str) -> str:
-    """Return one line that names what is missing and, below a root, one with what to type.
+    """Return one line that names what is missing, and one with what to type if there is a way.
 
     Empty where nothing is missing; `root` is empty where it was not changed.
     """
     if not missing:
         return ""
     first = missing[0]
-    where = f"in {_shown(root)}" if root else "on this machine"
-    if first.damaged:
-        return f"{_shown(first.damaged)} {where} is cut off or damaged."
-    names = " and ".join(_shown(each.name) for each in missing if each.kind == first.kind)
-    by = _shown(first.needed_by)
-    line = {
-        "program": f"There is no {names} {where}.",
-        "interpreter": f"{by} is there, but the interpreter in its first line, {names}, is not "
-        f"{where}.",
-        "loader": f"{by} is there, but its loader {names}, which Linux starts first, is not "
-        f"{where}.",
-        "library": f"{by} starts, but its loader finds no {names} {where}.",
-    }[first.kind]
-    return f"{line}\n{rootfs_line(root, program)}" if root else line
+    names = [each.name for each in missing if each.kind == first.kind and not each.damaged]
+    line = _SENTENCES["damaged" if first.damaged else first.kind].format(
+        names=shown(first.damaged or " and ".join(names)),
+        by=shown(first.needed_by),
+        where=where_in(root),
+    )
+    return "\n".join(filter(None, (line, _what_to_type(first, root, program))))
 
 
-def rootfs_line(root: str, program: str) -> str:
-    """Return what to type so that `program` gets into `root` whole."""
-    return f"%rootfs {shlex.join((root, program))}   copies what is missing."
+def where_in(root: str) -> str:
+    """Return `in the new root /srv/box`, or `here` where the root was not changed."""
+    return f"in the new root {shown(root)}" if root else "here"
 
 
-def _shown(text: str) -> str:
-    return ascii(text)[1:-1] if not text.isprintable() else text
+def _what_to_type(first: Missing, root: str, program: str) -> str:
+    if first.name.endswith("\r"):
+        return "Windows ends lines with \\r, and here that belongs to the name: save the file anew."
+    if root:
+        force = ("--force",) if first.damaged else ()
+        return f"{shlex.join(('%rootfs', *force, root, program))}   copies what is missing."
+    if first.kind == "interpreter":
+        return f"head -1 {shlex.quote(first.needed_by)}   shows the line."
+    return ""
+
+
+def shown(text: str) -> str:
+    """Return text without what could steer a terminal."""
+    return text if text.isprintable() else repr(text)[1:-1]

@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import Final
 
 from nsmagic.wish.circumstances import Circumstances, Place
+from nsmagic.wish.missing import missing_text, where_in
 from nsmagic.wish.namespaces import NAMESPACES
 from nsmagic.wish.steps import Chroot, Exec, MapIds, SetClock, Step
 
@@ -47,7 +48,7 @@ class Refusal:
     @property
     def where(self) -> str:
         """`in the new root /srv/box` after a change of root, else `here`."""
-        return f"in the new root {self.root}" if self.root else "here"
+        return where_in(self.root)
 
     @property
     def near(self) -> str:
@@ -56,6 +57,12 @@ class Refusal:
         if isinstance(self.step, Exec) and names:
             return f"  Programs with such a name: {', '.join(names)}."
         return f"  There is: {', '.join(names)}." if names else ""
+
+    @property
+    def lack(self) -> str:
+        """What the program lacks to be started, and what to type."""
+        program = self.step.argv[0] if isinstance(self.step, Exec) else self.place.path
+        return missing_text(self.place.lacks, self.root, program)
 
     @property
     def full(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Literal
 from nsmagic.wish import values
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.getopt import Argument, Option, Table
+from nsmagic.wish.missing import Missing, shown
 from nsmagic.wish.ours import asks, parse
 from nsmagic.wish.values import Names
 
@@ -108,10 +109,11 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class RootfsPlan:
-    """What a root will hold, parents before children.  `directory` is shown as it was typed."""
+    """What a root will hold, parents before children, and what this machine itself lacks of it."""
 
     wish: RootfsWish
     entries: tuple[Entry, ...]
+    missing: tuple[Missing, ...] = ()
 
     @property
     def directory(self) -> str:

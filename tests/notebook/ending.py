@@ -74,7 +74,11 @@ UNWILLING = {
     "bash that ignores all": Unwilling(
         bash="deaf\nsay_when 1 &\nwhile :; do called sleep 1; done"
     ),
-    "a stopped child": Unwilling(bash="called sleep 1000 &\nkill -STOP $!\nsay_when 1\nwait"),
+    "a stopped child": Unwilling(
+        bash="""bash -c 'exec -a {name} sleep 1000' &
+until pgrep -f '^{name} '; do :; done > /dev/null
+kill -STOP $!; echo ready; wait"""
+    ),
     "daemons of bash": Unwilling(
         bash="""deaf
 for i in 1 2 3; do (setsid bash -c 'exec -a {name} sleep 1000' > /dev/null 2>&1 &); done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -35,7 +36,10 @@ def inodes_of(pid: int) -> dict[str, int]:
 
 def descriptors(pid: int) -> dict[int, str]:
     """What a process has open, but for the database that IPython's history thread opens at will."""
-    links = {int(path.name): os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    links = {}
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            links[int(path.name)] = os.readlink(path)
     return {n: link for n, link in links.items() if "history.sqlite" not in link}
 
 

@@ -69,7 +69,8 @@ def test_the_stop_button_ends(name: str, way: tuple[KernelDriver, str]) -> None:
 
 
 def test_python_shows_where_it_was(kernel: KernelDriver) -> None:
-    run = begin(kernel, "%%unshare --uts\nimport time\nprint('ready')\ntime.sleep(1000)")
+    body = "threading.Timer(0.1, print, ['ready']).start()\ntime.sleep(1000)"
+    run = begin(kernel, f"%%unshare --uts\nimport threading, time\n{body}")
     kernel.interrupt()
     text = message(kernel.wait(run))
     assert "----> 4 time.sleep(1000)" in text
@@ -156,7 +157,7 @@ def cell_and_stop(delay):
         run = kernel.run(f"cell_and_stop({delay})", timeout=10)
         assert run.error is not None, delay
         assert run.error["ename"] in {"KeyboardInterrupt", "Interrupted"}, delay
-        assert "Traceback" not in run.stderr, (delay, run.stderr)
+        assert "Interrupted: " in message(run), delay
         assert called(name) == [], delay
         assert kernel.run("6 * 7").result == {"text/plain": "42"}, delay
     assert all("nsmagic.run.spawner" in line for line in children(kernel.pid)), "and no zombie"

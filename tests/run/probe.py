@@ -20,7 +20,7 @@ STATUS = (
 
 def read(name: str) -> str:
     """The text of a file in /proc/self."""
-    with open(f"/proc/self/{name}", encoding="ascii", errors="surrogateescape") as file:  # noqa: PTH123
+    with open(f"/proc/self/{name}", encoding="ascii", errors="surrogateescape") as file:
         return file.read()
 
 
@@ -47,7 +47,7 @@ def facts() -> dict[str, Any]:
     """What /proc says of the calling process."""
     status = dict(line.split(":", 1) for line in read("status").splitlines())
     return {
-        "namespaces": {name: link(name) for name in sorted(os.listdir("/proc/self/ns"))},  # noqa: PTH208
+        "namespaces": {name: link(name) for name in sorted(os.listdir("/proc/self/ns"))},
         "maps": {name: read(name).split() for name in ("uid_map", "gid_map", "setgroups")},
         "offsets": read("timens_offsets").split(),
         "clocks": [time.clock_gettime(time.CLOCK_MONOTONIC), time.clock_gettime(time.CLOCK_BOOTTIME)],
@@ -56,7 +56,7 @@ def facts() -> dict[str, Any]:
         "root": os.readlink("/proc/self/root"),
         "cwd": os.readlink("/proc/self/cwd"),
         "environment": sorted(name for name in os.environ if name != "LC_CTYPE"),
-        "alone": not [name for name in os.listdir("/proc") if name.isdigit() and name != "1"],  # noqa: PTH208
+        "alone": not [name for name in os.listdir("/proc") if name.isdigit() and name != "1"],
     }  # fmt: skip
 
 

@@ -26,51 +26,65 @@ from tests.support import skips
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.run.direct import Ran
-
 pytestmark = pytest.mark.linux
 
 PYTHON = os.path.realpath(sys.executable)
 PROBE = [PYTHON, "-I", "-S", str(Path(probe.__file__))]
 # --strict leaves out what only nsmagic implies, so the lines mean the same to both.
-LINES = """
--m | -u | -i | -n | -U | -C | -fp | -p | -fT | -fp --mount-proc | -muinC | -fmuinpCTU
--r | -c | -Ur | -rmuin | -cmuin | -fUrmuinpCT --mount-proc | -fUcp | -rc | -cr
---map-user=5 | --map-group=7 | --map-user=5 --map-group=7 | -r --map-group=7 | -c --map-user=7
+LINES = (
+    """
+-m | -u | -i | -n | -U | -C | -fp | -p | -fT | -fp --mount-proc | -muinC | -fmuinpCTU | -r | -c
+-Ur | -rmuin | -cmuin | -fUrmuinpCT --mount-proc | -fUcp | -rc | -cr | --map-user=5
+--map-group=7 | --map-user=5 --map-group=7 | -r --map-group=7 | -c --map-user=7
 --map-users=0:1000:10 | --map-users=0:1000:10 --map-groups=0:500:10 --map-user=10
 --map-users=0:0:10 --map-user=5 --map-groups=0:0:10 --map-group=0
 --map-users=0:0:10 --map-users=100:1000:10 -r --map-groups=0:0:20
 --map-users=0:1000:10 --map-group=3 | --map-users=0:0:4294967295 -c
 --map-users=all --map-groups=all | --map-users=all --map-groups=all -r
---map-users=all --map-groups=all -S 1000 -G 1000 | --map-users=all --map-groups=all --setgroups=allow
---map-users=all --map-groups=all -S 1000 -G 1000 --keep-caps | -fp --map-users=all --map-groups=all
---map-users=0:0:9 --map-users=5:50:9 | --setgroups=deny -U | --setgroups=allow -U
---map-user=0 --setgroups=deny | --map-user=0 --setgroups=allow | -S 1000 -G 1000 | -S 1000 | -G 1000
--r -S 0 | -r -S 0 -G 0 | -r -S 5 | -r -G 5 | --keep-caps | -c --keep-caps | -r --keep-caps
--U --keep-caps | --map-user=5 --keep-caps | -fc --keep-caps -p --mount-proc
---owner=1000:1000 | --owner=1000:1000 --map-user=0 | --owner=1000:1000 -r | --owner=1000:1000 -r -S 0
---owner=1000:1000 --map-users=0:1000:1 --map-groups=0:1000:1 | --owner=1000:1000 -fpr --mount-proc
+--map-users=all --map-groups=all -S 1000 -G 1000
+--map-users=all --map-groups=all --setgroups=allow
+--map-users=all --map-groups=all -S 1000 -G 1000 --keep-caps
+-fp --map-users=all --map-groups=all | --map-users=0:0:9 --map-users=5:50:9 | --setgroups=deny -U
+--setgroups=allow -U | --map-user=0 --setgroups=deny | --map-user=0 --setgroups=allow
+-S 1000 -G 1000 | -S 1000 | -G 1000 | -r -S 0 | -r -S 0 -G 0 | -r -S 5 | -r -G 5 | --keep-caps
+-c --keep-caps | -r --keep-caps | -U --keep-caps | --map-user=5 --keep-caps
+-fc --keep-caps -p --mount-proc | -R / | -R /usr/.. -w /usr | -w /usr | -w / | -rR / | -cw /tmp
+-w /nowhere | -R /nowhere | -m --propagation=private | -m --propagation=slave
+-m --propagation=shared | -m --propagation=unchanged | -rm --propagation=slave
+-rm --propagation=unchanged | --mount-proc | -fp --mount-proc=/mnt
+-fp --mount-proc --propagation=shared | -fp --mount-proc=/mnt --propagation=slave
+-fp --mount-proc=/nowhere | -r --mount-proc | -frp --mount-proc -R / | -frp --mount-proc -w /usr
+-fT --monotonic=1000 | -fT --monotonic=-100 --boottime=5000 | -rfT --boottime=5000
+-cfT --monotonic=7 | -fT --monotonic=-999999999 | -f | -rf | --kill-child
+--kill-child=SIGTERM -p | --forward-signals | -fp --forward-signals | --clear-env
+--whitelist-env=HOME,PATH,NOSUCH | --whitelist-env=HOME --whitelist-env=PATH | -r --clear-env
+""".strip()
+    .replace("\n", "|")
+    .split("|")
+)
+
+OWNED = (
+    """
+--owner=1000:1000 | --owner=1000:1000 --map-user=0 | --owner=1000:1000 -r
+--owner=1000:1000 -r -S 0 | --owner=1000:1000 --map-users=0:1000:1 --map-groups=0:1000:1
+--owner=1000:1000 -fpr --mount-proc
 --owner=1000:1000 --map-users=0:0:5000 --map-groups=0:0:5000 -fT --monotonic=100
 --owner=1000:1000 -r --setgroups=allow | --owner=1000:1000 -c --keep-caps
--R / | -R /usr/.. -w /usr | -w /usr | -w / | -rR / | -cw /tmp | -w /nowhere | -R /nowhere
--m --propagation=private | -m --propagation=slave | -m --propagation=shared
--m --propagation=unchanged | -rm --propagation=slave | -rm --propagation=unchanged
---mount-proc | -fp --mount-proc=/mnt | -fp --mount-proc --propagation=shared
--fp --mount-proc=/mnt --propagation=slave | -fp --mount-proc=/nowhere | -r --mount-proc
--frp --mount-proc -R / | -frp --mount-proc -w /usr
--fT --monotonic=1000 | -fT --monotonic=-100 --boottime=5000
--rfT --boottime=5000 | -cfT --monotonic=7 | -fT --monotonic=-999999999
--f | -rf | --kill-child | --kill-child=SIGTERM -p | --forward-signals | -fp --forward-signals
---clear-env | --whitelist-env=HOME,PATH,NOSUCH | --whitelist-env=HOME --whitelist-env=PATH
--r --clear-env
-""".strip().replace("\n", "|").split("|")  # noqa: SIM905
+""".strip()
+    .replace("\n", "|")
+    .split("|")
+)
 
-MISC = """
+MISC = (
+    """
 -frp --mount-binfmt | -frp --mount-binfmt=/mnt | -fp --mount-binfmt
 -frp --load-interp=:nsmagic-test:E::nsmx::/bin/true:
 -frp --load-interp=:nsmagic-test:E::nsmx::/bin/true:F -R /
 -frp --load-interp=nonsense
-""".strip().replace("\n", "|").split("|")  # noqa: SIM905
+""".strip()
+    .replace("\n", "|")
+    .split("|")
+)
 
 
 @skips.probe
@@ -114,7 +128,9 @@ def said(text: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(text)
     outside = probe.facts()
     for name, link in found["namespaces"].items():
-        found["namespaces"][name] = link != outside["namespaces"][name.removesuffix("_for_children")]
+        found["namespaces"][name] = (
+            link != outside["namespaces"][name.removesuffix("_for_children")]
+        )
     pairs = zip(found["clocks"], outside["clocks"], strict=True)
     found["clocks"] = [round((inside - here) / 60) for inside, here in pairs]
     # The outermost PID is any number, and so is the innermost one outside of new namespaces.
@@ -131,18 +147,12 @@ def the_programs(line: str) -> dict[str, Any] | str:
     return said(done.stdout) if done.returncode == 0 else done.stderr.strip().rpartition(": ")[2]
 
 
-def run(kind: str, line: str, cell: Cell) -> Ran:
+def ours(kind: str, line: str, cell: Cell) -> dict[str, Any]:
     words = [*shlex.split(line), "--strict"]
     if kind == "program":
-        return cell.program([*words, *PROBE])
-    return cell.python(words, lambda: json.dumps(probe.facts()))
-
-
-def ours(kind: str, line: str, cell: Cell) -> dict[str, Any] | str:
-    try:
-        ran = run(kind, line, cell)
-    except StepError as error:
-        return os.strerror(error.number)
+        ran = cell.program([*words, *PROBE])
+    else:
+        ran = cell.python(words, lambda: json.dumps(probe.facts()))
     assert ran.result.ok, ran.err
     return said(ran.out)
 
@@ -151,7 +161,12 @@ def compare(kind: str, line: str, *, fenced: bool = True) -> None:
     need(line)
     if "-S" in line and kind == "program" and os.geteuid() == 0:
         needs_open_python()
-    assert ours(kind, line, Cell(fenced=fenced)) == the_programs(line)
+    expected, cell = the_programs(line), Cell(fenced=fenced)
+    if isinstance(expected, dict):
+        assert ours(kind, line, cell) == expected
+    else:
+        with pytest.raises(StepError, match=re.escape(expected)):
+            ours(kind, line, cell)
 
 
 def needs_open_python() -> None:
@@ -167,19 +182,26 @@ def test_as_the_program_does(line: str, kind: str) -> None:
     compare(kind, line)
 
 
+@skips.root_only
 @pytest.mark.parametrize("kind", ["program", "python"])
-@pytest.mark.parametrize("line", ["-u", "-rmuin", "-c", "-fT --monotonic=9", "--owner=1:1 -r", "-f"])
+@pytest.mark.parametrize("line", [line.strip() for line in OWNED])
+def test_a_user_namespace_of_another_owner(line: str, kind: str) -> None:
+    compare(kind, line)
+
+
+@pytest.mark.parametrize("kind", ["program", "python"])
+@pytest.mark.parametrize("line", ["-u", "-rmuin", "-c", "-fT --monotonic=9", "-rf"])
 def test_the_same_without_a_cgroup(line: str, kind: str) -> None:
     compare(kind, line, fenced=False)
 
 
+@skips.root_only
 def test_without_fork_only_execve_enters_a_new_time_namespace() -> None:
     line = "-T --monotonic=1000"
-    assert ours("program", line, Cell()) == the_programs(line)
-    found = ours("python", line, Cell())
-    if isinstance(found, dict):  # the forked notebook executes nothing
-        assert found["namespaces"]["time_for_children"]
-        assert not found["namespaces"]["time"]
+    compare("program", line)
+    found = ours("python", line, Cell())  # the forked notebook executes nothing
+    assert found["namespaces"]["time_for_children"]
+    assert not found["namespaces"]["time"]
 
 
 @skips.needs(binfmt_misc_of_our_own)
