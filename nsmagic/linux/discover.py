@@ -45,7 +45,7 @@ class Namespace:
 
     `parent` and `owner` are None where there is none or it is out of sight; `owner_uid` is for user
     namespaces; `netnsid` for network ones where asked for; `files` are those bound to it in our own
-    mount namespace.
+    mount namespace; `serial` is never given to another one (None before Linux 6.18).
     """
 
     id: NamespaceId
@@ -57,6 +57,7 @@ class Namespace:
     owner_uid: int | None = None
     netnsid: int | None = None
     files: tuple[str, ...] = ()
+    serial: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +108,7 @@ class _Entry:
     owner: NamespaceId | None = None
     owner_uid: int | None = None
     netnsid: int | None = None
+    serial: int | None = None
 
 
 class _Search:
@@ -172,9 +174,7 @@ class _Search:
     def _hold_file(self, bound: BoundNamespace, pid: int | None) -> None:
         seen = "" if pid is None else f" (in the mount namespace of PID {pid})"
         root = "" if pid is None else f"{self._proc}/{pid}/root"
-        holder = Holder(
-            by="file", pid=pid, what=f"{bound.target}{seen}", path=root + bound.target
-        )
+        holder = Holder(by="file", pid=pid, what=f"{bound.target}{seen}", path=root + bound.target)
         self._hold(bound.id, bound.type, holder)
 
     def relate_all(self, netnsids: NetnsIds | None) -> None:
@@ -196,6 +196,7 @@ class _Search:
                 yield holder.path
 
     def _relate(self, entry: _Entry, fd: int) -> None:
+        entry.serial = ns.serial(fd)
         entry.owner = self._related(entry, fd, ns.NS_GET_USERNS, "owner")
         if entry.type in HIERARCHICAL:
             entry.parent = self._related(entry, fd, ns.NS_GET_PARENT, "parent")
@@ -226,7 +227,7 @@ class _Search:
             Namespace(
                 id=each.id, type=each.type, pids=tuple(each.pids), holders=tuple(each.holders),
                 parent=each.parent, owner=each.owner, owner_uid=each.owner_uid,
-                netnsid=each.netnsid, files=tuple(each.files),
+                netnsid=each.netnsid, files=tuple(each.files), serial=each.serial,
             )
             for each in sorted(self._found.values(), key=lambda each: each.id.ino)
         ]  # fmt: skip

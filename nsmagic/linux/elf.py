@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from nsmagic.wish.errors import NsmagicError
 
 if TYPE_CHECKING:
+    from elftools.elf.dynamic import DynamicSegment
     from elftools.elf.elffile import ELFFile
 
 _SCRIPT_LINE: Final = 256  # BINPRM_BUF_SIZE of Linux: more of a first line is not read
@@ -91,28 +92,30 @@ def read_elf(file: Path) -> Elf:
 
 
 def _headers(elf: ELFFile) -> Elf:
+    from elftools.elf.dynamic import DynamicSegment
+    from elftools.elf.segments import InterpSegment
+
     found: dict[str, Any] = {"machine": str(elf.header["e_machine"]), "bits": elf.elfclass}
     for segment in elf.iter_segments():
-        if segment["p_type"] == "PT_INTERP":
+        if isinstance(segment, InterpSegment):
             found["interpreter"] = segment.get_interp_name()
-        elif segment["p_type"] == "PT_DYNAMIC":
+        elif isinstance(segment, DynamicSegment):
             found |= _dynamic(segment)
     return Elf(**found)
 
 
-def _dynamic(segment: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {"needed": ()}
+def _dynamic(segment: DynamicSegment) -> dict[str, Any]:
+    texts: dict[str, list[str]] = {"NEEDED": [], "SONAME": [], "RPATH": [], "RUNPATH": []}
     for tag in segment.iter_tags():
-        match tag.entry.d_tag:
-            case "DT_NEEDED":
-                found["needed"] += (tag.needed,)
-            case "DT_SONAME":
-                found["soname"] = tag.soname
-            case "DT_RPATH":
-                found["rpath"] = tuple(tag.rpath.split(":"))
-            case "DT_RUNPATH":
-                found["runpath"] = tuple(tag.runpath.split(":"))
-    return found
+        name = str(tag.entry.d_tag).removeprefix("DT_")
+        if name in texts:
+            texts[name].append(str(getattr(tag, name.lower())))
+    return {
+        "needed": tuple(texts["NEEDED"]),
+        "soname": "".join(texts["SONAME"][-1:]),
+        "rpath": tuple(path for text in texts["RPATH"] for path in text.split(":")),
+        "runpath": tuple(path for text in texts["RUNPATH"] for path in text.split(":")),
+    }
 
 
 def foreign_machine(elf: Elf) -> str:

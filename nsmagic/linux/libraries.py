@@ -64,9 +64,9 @@ class Search:
 
     def libraries(self, path: str, elf: Elf) -> Found:
         """Return what the program at `path` needs, in the order in which it is loaded."""
-        program = Loaded(path=path, origin=os.path.dirname(self._real(path)), elf=elf)
+        program = Loaded(path=path, origin=str(Path(self._real(path)).parent), elf=elf)
         queue, missing, cached = [program], list[Missing](), list[str]()
-        known = {self._loader, os.path.basename(self._loader)}
+        known = {self._loader, Path(self._loader).name}
         for item in queue:  # breadth first, as ld.so: the queue grows meanwhile
             for name in item.elf.needed:
                 if name in known or (self._musl and _MUSL_OWN.match(name)):
@@ -97,7 +97,7 @@ class Search:
             except DamagedError:
                 return None, False, path
             if elf.runs_with(by.elf):  # one for another machine is passed over
-                folder = os.path.dirname(path)
+                folder = str(Path(path).parent)
                 only_cache = from_cache and folder.partition("/glibc-")[0] not in self._folders
                 return Loaded(path=path, origin=folder, elf=elf, by=by), only_cache, ""
         return None, False, ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import pwd
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nsmagic.linux import subjects
 from nsmagic.linux.discover import Discovery, Namespace, discover
@@ -13,7 +13,7 @@ from nsmagic.linux.namespaces import TYPES, NamespaceId
 from nsmagic.linux.netnsid import UNASSIGNED
 from nsmagic.linux.nsfs import file_namespace
 from nsmagic.linux.processes import Process, read_command
-from nsmagic.wish.errors import WishError
+from nsmagic.wish.errors import NsmagicError, WishError
 from nsmagic.wish.lsns import SELF, LsnsWish
 
 
@@ -40,7 +40,7 @@ class Row:
     ons: int
     box: tuple[str, ...]
     held: tuple[str, ...]
-    namespace: Namespace
+    namespace: Namespace = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,14 +55,13 @@ def lsns(wish: LsnsWish, boxes: Mapping[int, str], proc: str = "/proc") -> tuple
     """Return the lines that are wished for, and how many processes this user may not look at.
 
     `boxes` names PIDs.  Raises WishError where the line names what does not exist, NsmagicError
-    where this user may not look at the process asked for, OSError where there is no /proc.
+    where this user may not look at the process asked for and where there is no /proc.
     """
-    netnsids = "NETNSID" in wish.columns
     wanted: frozenset[NamespaceId] | None = None
     if wish.task is not None:
         links = subjects.links_of(subjects.find_pid(wish.task, boxes, proc), proc)
         wanted = frozenset(links[name] for name in TYPES if name in links)
-    found = discover(proc, netnsids=netnsids)
+    found = _discover(proc, "NETNSID" in wish.columns)
     rows = _Rows(found, boxes, proc)
     if wish.processes:
         return _process_lines(wish, rows, _asked_for(wish, found)), len(found.hidden)
@@ -75,6 +74,14 @@ def lsns(wish: LsnsWish, boxes: Mapping[int, str], proc: str = "/proc") -> tuple
     if wish.tree in ("parent", "owner"):
         return _related_lines(wish.tree, rows, seen, chosen), len(found.hidden)
     return _namespace_lines(wish, rows, chosen), len(found.hidden)
+
+
+def _discover(proc: str, netnsids: bool) -> Discovery:
+    try:
+        return discover(proc, netnsids=netnsids)
+    except OSError as error:
+        hint = "Everything is read there: mount -t proc proc /proc"
+        raise NsmagicError(f"{proc} cannot be listed: {error.strerror}", hint=hint) from None
 
 
 def _asked_for(wish: LsnsWish, found: Discovery) -> Namespace:
@@ -147,7 +154,7 @@ def _user_name(uid: int) -> str:
 def _namespace_lines(wish: LsnsWish, rows: _Rows, chosen: Iterable[Namespace]) -> list[Line]:
     """Return a line per namespace, below the last one that shows the parent process (lsns.c)."""
     shown: dict[int, int] = {}  # PID -> the last line that shows it
-    lines = []
+    lines: list[Line] = []
     for each in chosen:
         process = rows.first(each)
         parent = None

@@ -100,7 +100,7 @@ def _needs_of_script(program: str, script: Script, root: str, depth: int) -> Nee
 
 def env_program(script: Script) -> str:
     """Return the program that `#!/usr/bin/env [-S] PROGRAM` looks up in PATH; "" if not env(1)."""
-    if os.path.basename(script.interpreter) != "env":
+    if Path(script.interpreter).name != "env":
         return ""
     words = script.argument.removeprefix("-S").split()
     return next((word for word in words if not word.startswith("-") and "=" not in word), "")

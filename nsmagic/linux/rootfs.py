@@ -15,7 +15,7 @@ from nsmagic.linux.needs import find_program, needs
 from nsmagic.linux.places import look_up_program
 from nsmagic.linux.rooted import MOST_LINKS, walk
 from nsmagic.wish.errors import WishError
-from nsmagic.wish.missing import Missing
+from nsmagic.wish.missing import Missing, shown
 from nsmagic.wish.rootfs import Entry, RootfsPlan, RootfsWish, State
 
 _NO_SUID: Final = 0o777
@@ -69,11 +69,11 @@ def _program(word: str, top: Path) -> tuple[str, Path | None]:
     near = look_up_program(word).near
     meant = f"; there is: {', '.join(near)}" if near else ""
     where = "there is no program" if "/" in word else "no directory of PATH has a program"
-    raise WishError(f"rootfs: {where} {word if word.isprintable() else repr(word)}{meant}")
+    raise WishError(f"rootfs: {where} {shown(word)}{meant}")
 
 
 def _merged() -> dict[str, str]:
-    """Return the links of / to directories of /usr, as `{"/usr/bin": "/bin"}`, file-hierarchy(7)."""
+    """Return the links of / into /usr, file-hierarchy(7), as `{"/usr/bin": "/bin"}`."""
     links = [Path("/") / name for name in sorted(os.listdir("/")) if Path("/", name).is_symlink()]
     return {
         str(link.resolve()): str(link)
@@ -91,14 +91,14 @@ def _known_as(path: str) -> str:
 def _all_below(path: str, top: Path) -> Iterator[str]:
     """Yield a file, or a directory and everything in it."""
     if not os.path.lexists(path):
-        raise WishError(f"rootfs --with: there is no {path if path.isprintable() else repr(path)}")
+        raise WishError(f"rootfs --with: there is no {shown(path)}")
     if top.resolve().is_relative_to(Path(path).resolve()):
         raise WishError(f"rootfs --with: the new root lies in {path} itself")
     yield path
     if Path(path).is_symlink() or not Path(path).is_dir():
         return
     for folder, folders, files in os.walk(path, onerror=_raise):
-        yield from (os.path.join(folder, name) for name in sorted((*folders, *files)))
+        yield from (str(Path(folder, name)) for name in sorted((*folders, *files)))
 
 
 def _raise(error: OSError) -> None:
@@ -149,7 +149,7 @@ class _Placer:
         )  # fmt: skip
 
     def place_merged(self) -> None:
-        """Note links such as /bin to the directories that are there, where nothing is in the way."""
+        """Note links such as /bin to directories that are there, where nothing is in the way."""
         for folder, link in _merged().items():
             if folder in self.entries and not os.path.lexists(self._below(Path(link))):
                 self._note_link(Path(link), Path(link))
@@ -193,7 +193,9 @@ class _Placer:
         state = self._state(there)
         if state == "differs" and self._below(there).is_symlink():
             state = "same" if os.readlink(self._below(there)) == target else "differs"
-        self._note(Entry(path=str(there), kind="link", source=str(here), target=target, state=state))
+        self._note(
+            Entry(path=str(there), kind="link", source=str(here), target=target, state=state)
+        )
         return target
 
     def _note_file(self, here: Path, there: Path, role: str) -> None:

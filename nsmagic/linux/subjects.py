@@ -44,8 +44,8 @@ def links_of(pid: int, proc: str = "/proc") -> Links:
         command = read_command(pid, proc) or ""
         raise NsmagicError(
             f"the namespaces of PID {pid} ({command[:40]}) cannot be read by this user",
-            hint="Linux shows them to who may trace the process, ptrace(2): its owner, with no"
-            " more capabilities than we have.",
+            hint="Linux shows them only to who may trace that process: its owner, while it has no"
+            " capabilities that the owner lacks, ptrace(2).",
         ) from None
     except (FileNotFoundError, ProcessLookupError, ValueError):
         raise WishError(f"there is no process {pid}") from None

@@ -103,7 +103,8 @@ def _above(plan: Plan, asked: Isolation | None) -> Iterable[Cell | str]:
     if asked is not None and added:
         yield Cell(text=f"Added by nsmagic: {shlex.join(added)}", tone="dim")
     for note in plan.notes:
-        yield Cell(text=note, tone="dim")
+        if not note.startswith("added "):  # which the line above says
+            yield Cell(text=note, tone="dim")
     calls = "\n".join(step.syscall() for step in plan.steps)
     used = [name for name, signs in _PLACEHOLDERS.items() if any(sign in calls for sign in signs)]
     if used:

@@ -24,8 +24,14 @@ class Job:
         self.result: Result | None = None
         self._sandbox, self._pump, self._assign = sandbox, pump, assign
         self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name=f"nsmagic-{name}", daemon=True)
-        self._thread.start()
+        # Before Python 3.13 an interrupt in Thread.join() makes is_alive() lie ever after.
+        self._ended = threading.Event()
+        threading.Thread(target=self._run, name=f"nsmagic-{name}", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """The PID of the cell's main process as the notebook sees it; 0 once it has ended."""
+        return self._sandbox.pid
 
     def wait(self, timeout: float | None = None) -> Result | None:
         """Wait for the end, `timeout` seconds at most; raise what the cell raised.
@@ -33,8 +39,7 @@ class Job:
         Returns the result, or None if the cell still runs.  The variables of `--return`, `--out`
         and `--err` are assigned here, so that they never change under a running cell.
         """
-        self._thread.join(timeout)
-        if self._thread.is_alive():
+        if not self._ended.wait(timeout):
             return None
         with one_message():
             if self._error is not None:
@@ -50,7 +55,7 @@ class Job:
         """Kill the whole tree of the cell and wait for its end."""
         self._sandbox.interrupt()
         self._sandbox.interrupt()
-        self._thread.join()
+        self._ended.wait()
 
     def __repr__(self) -> str:
         log = f", log {self.log}" if self.log else ""
@@ -58,7 +63,7 @@ class Job:
 
     @property
     def _state(self) -> str:
-        if self._thread.is_alive():
+        if not self._ended.is_set():
             return "running"
         if self.result is not None and self.result.stopped == "interrupted":
             return "killed"
@@ -69,3 +74,5 @@ class Job:
             self.result = self._pump()
         except Exception as error:  # noqa: BLE001 - wait() raises it, in the thread that asks
             self._error = error
+        finally:
+            self._ended.set()

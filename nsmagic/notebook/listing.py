@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Final, Self, overload
 
 from nsmagic.linux.lsns import Line, Row
-from nsmagic.notebook.tables import Cell, Column, Table
+from nsmagic.notebook.tables import WIDTH, Cell, Column, Table
 from nsmagic.wish.errors import NsmagicError, WishError
 from nsmagic.wish.lsns import COLUMN_BY_NAME, COLUMN_NAMES, ListColumn, LsnsWish
 from nsmagic.wish.values import nearest
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pandas as pd  # type: ignore[import-untyped]
 
-_LONGEST: Final = 60  # characters of a command without --notruncate
+_SHORTEST: Final = 24  # characters that a command keeps however much stands beside it
 _MONO: Final = frozenset({"PATH", "COMMAND", "NSFS"})
 
 
@@ -118,9 +119,13 @@ class Listing(Sequence[Row]):
 
     def _raw(self) -> str:
         rows = [] if self._wish.noheadings else [" ".join(self._wish.columns)]
-        for row in self:
-            cells = (self._plain(row, column) for column in self._columns)
-            rows.append(" ".join("" if cell is None else _escaped(str(cell)) for cell in cells))
+        for line, branch in zip(self._lines, _branches(self._lines), strict=True):
+            cells = [self._plain(line.row, column) for column in self._columns]
+            texts = ["" if cell is None else str(cell) for cell in cells]
+            if self._tree_column is not None:
+                place = self._wish.columns.index(self._tree_column)
+                texts[place] = branch + texts[place]
+            rows.append(" ".join(map(_escaped, texts)))
         return "\n".join(rows)
 
     @property
@@ -144,10 +149,11 @@ class Listing(Sequence[Row]):
             )
             for column in self._columns
         )
+        room = self._room()
         lines = zip(self._lines, _branches(self._lines), strict=True)
         rows = tuple(
             tuple(
-                self._cell(line.row, column, branch if column.name == tree else "")
+                self._cell(line.row, column, branch if column.name == tree else "", room)
                 for column in self._columns
             )
             for line, branch in lines
@@ -156,23 +162,36 @@ class Listing(Sequence[Row]):
         above = tuple(Cell(text=note, tone="dim") for note in notes)
         return Table(columns=columns, rows=rows, above=above)
 
-    def _cell(self, row: Row, column: ListColumn, branch: str) -> Cell | str:
+    def _room(self) -> int | None:
+        """Return how many characters a command may have, so that the text's lines fit."""
+        if self._wish.notruncate:
+            return None
+        others = [column for column in self._columns if column.name != "COMMAND"]
+        taken = [
+            max(len(column.name), *(len(str(self._plain(row, column) or "")) for row in self), 0)
+            for column in others
+        ]
+        drawn = _branches(self._lines) if self._tree_column == "NS" else ()
+        deepest = max(map(len, drawn), default=0)
+        return max(_SHORTEST, WIDTH - sum(taken) - deepest - 2 * len(others))
+
+    def _cell(self, row: Row, column: ListColumn, branch: str, room: int | None) -> Cell | str:
         if column.name == "COMMAND":
-            return self._command(row, branch)
+            return self._command(row, branch, room)
         value = self._plain(row, column)
         text = "" if value is None else str(value)
         if column.name == "BOX":
             return Cell(text=", ".join(row.box), tone="good")
         return branch + text
 
-    def _command(self, row: Row, branch: str) -> Cell | str:
+    def _command(self, row: Row, branch: str, room: int | None) -> Cell | str:
         if row.pid is None:  # the cell would be empty; people ask why such a namespace is there
             return Cell(text=branch + f"kept by {', '.join(row.held)}" if row.held else "",
                         tone="dim")  # fmt: skip
-        text = row.command or ""
-        if self._wish.notruncate or len(text) <= _LONGEST:
-            return branch + text
-        return Cell(text=f"{branch}{text[: _LONGEST - 1]}…", tip=text)
+        text = branch + (row.command or "")
+        if room is None or len(text) <= room:
+            return text
+        return Cell(text=f"{text[: room - 1]}…", tip=row.command or "")
 
 
 def columns_table() -> Table:
@@ -210,8 +229,8 @@ def _branches(lines: Sequence[Line]) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    r"""Write spaces and control characters as \x20, as libsmartcols does for --raw."""
+    r"""Write what is not printable ASCII, and spaces, as \x20, as libsmartcols does for --raw."""
     return "".join(
-        f"\\x{ord(char):02x}" if char.isspace() or not char.isprintable() or char == "\\" else char
-        for char in text
+        chr(byte) if 0x20 < byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}"
+        for byte in os.fsencode(text)
     )

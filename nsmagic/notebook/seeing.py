@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING
 from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
 
 from nsmagic.linux.ids import SystemNames
-from nsmagic.linux.lsns import lsns
 from nsmagic.notebook.failures import one_message
-from nsmagic.notebook.listing import Listing, columns_table
-from nsmagic.notebook.nsdiff import Comparison, compare
-from nsmagic.notebook.tables import Table
+from nsmagic.wish.errors import WishError
 from nsmagic.wish.lsns import LSNS, read_lsns
 from nsmagic.wish.nsdiff import NSDIFF, read_nsdiff
 from nsmagic.wish.usage import help_text
@@ -21,7 +18,10 @@ from nsmagic.wish.usage import help_text
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from nsmagic.notebook.footprint import Footprint
+    from nsmagic.notebook.footprint import Footprint, Report
+    from nsmagic.notebook.listing import Listing
+    from nsmagic.notebook.nsdiff import Comparison
+    from nsmagic.notebook.tables import Table
 
 Boxes = Callable[[], Mapping[int, str]]
 
@@ -52,6 +52,10 @@ class SeeingMagics(Magics):
             if wish.help:
                 sys.stdout.write(help_text(LSNS))
                 return None
+            # Imported now: loading nsmagic does not wait for what one may never ask for.
+            from nsmagic.linux.lsns import lsns
+            from nsmagic.notebook.listing import Listing, columns_table
+
             if wish.list_columns:
                 return columns_table()
             lines, hidden = lsns(wish, self.boxes())
@@ -59,23 +63,28 @@ class SeeingMagics(Magics):
 
     @no_var_expand
     @line_magic
-    def nsdiff(self, line: str) -> Comparison | Table | None:
+    def nsdiff(self, line: str) -> Comparison | Report | None:
         """Show which namespaces processes and boxes share; --last: what the last cell changed."""
         with one_message():
             wish = read_nsdiff(line, SystemNames())
             if wish.help:
                 sys.stdout.write(help_text(NSDIFF))
                 return None
-            return compare(wish.whom, self.boxes())
+            if not wish.last:
+                from nsmagic.notebook.nsdiff import compare
+
+                return compare(wish.whom, self.boxes())
+            footprint = self.last()
+            if footprint is None:
+                raise WishError("nsdiff: no isolated cell has run in this notebook yet")
+            return footprint.report()
 
 
 def _notes(hidden: int) -> list[str]:
     if not hidden:
         return []
-    who = "1 process that this user may not look at is" if hidden == 1 else (
-        f"{hidden} processes that this user may not look at are"
-    )  # fmt: skip
-    return [f"{who} not counted, nor the namespaces that only they are in"]
+    some = "process" if hidden == 1 else "processes"
+    return [f"not counted: {hidden} {some} that this user may not look at"]
 
 
 SeeingMagics.lsns.__doc__ = f"{SeeingMagics.lsns.__doc__}\n\n{help_text(LSNS)}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import time
 from contextlib import ExitStack, suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from nsmagic.run.channel import Channel, Frame
+from nsmagic.run.channel import Frame
 from nsmagic.run.launch import Launcher
+from nsmagic.run.listener import Listener
 from nsmagic.run.perform import perform_outside
 from nsmagic.run.pipes import Output, OutputPipe, waiting
 from nsmagic.run.result import Result
@@ -22,25 +24,6 @@ from nsmagic.wish.plan import Plan
 START_SECONDS: Final = 10.0
 _ET: Final = select.EPOLLIN | select.EPOLLET
 _MOST: Final = 1 << 20  # bytes that a terminal may hold without telling
-
-
-class Listener(Protocol):
-    """What the notebook does with what a cell says."""
-
-    def output(self, stream: str, data: bytes) -> None:
-        """Take a piece of `stdout` or `stderr`, in the order of writing."""
-
-    def message(self, frame: Frame, channel: Channel) -> None:
-        """Take any frame that is not about the set-up; may answer on the channel."""
-
-    def ready(self, result: Result) -> None:
-        """The set-up is done, the body starts; `result.spent` tells what it took."""
-
-    def deadline(self) -> float | None:
-        """Return when `tick` is wanted next, on the monotonic clock."""
-
-    def tick(self) -> None:
-        """Do what was due at `deadline`."""
 
 
 class Sandbox:
@@ -57,10 +40,16 @@ class Sandbox:
         self._launcher, self._tree, self._listener = launcher, tree, listener
         self._timeout = timeout
         self._ready = self._over = False
+        self._forked_all = not any(isinstance(step, steps.Fork) for step in plan.steps)
         self._refused: StepError | None = None
         self._cleanup = ExitStack()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._cleanup.callback(os.close, self._wake)
+
+    @property
+    def pid(self) -> int:
+        """The PID of the main process as we see it; 0 before and after."""
+        return self._tree.pid
 
     def interrupt(self) -> None:
         """Stop the cell, from any thread or signal handler.  A second call kills at once."""
@@ -105,14 +94,14 @@ class Sandbox:
             self._poller.register(pipe.read_end, _ET | pipe.also)
         self._poller.register(self._channel.sock.fileno(), _ET)
         self._poller.register(self._wake, select.EPOLLIN)
-        self._adopt(final=not any(isinstance(step, steps.Fork) for step in self.plan.steps))
+        self._adopt()
 
-    def _adopt(self, *, final: bool) -> None:
+    def _adopt(self) -> None:
         ours = self._launcher.pidfd >= 0  # the spawner ends its own children without being asked
         if ours:
             self._poller.register(self._launcher.pidfd, select.EPOLLIN)
         if self._launcher.cell_fd >= 0:
-            guard = ours and final
+            guard = ours and self._forked_all
             self._tree.adopt(self._launcher.cell, self._launcher.cell_fd, guard=guard)
 
     def _pump(self) -> None:
@@ -179,7 +168,8 @@ class Sandbox:
         self._launcher.forked(frame)
         if self._launcher.pidfd >= 0 and not self.result.stopped:
             self._answer("noted")  # for our own child; the spawner's waits for the spawner
-        self._adopt(final=True)
+        self._forked_all = True
+        self._adopt()
         if self.result.stopped:
             self._tree.kill()
 
@@ -221,7 +211,10 @@ class Sandbox:
         now = time.monotonic()
         again = bool(self.result.stopped)
         self.result.stopped = self.result.stopped or why
-        if again or not self._ready:
+        if not self._forked_all:
+            # The first process alone: a second that died now would never have told us of itself.
+            self._tree.send(signal.SIGKILL)
+        elif again or not self._ready:
             self._tree.kill()
         else:
             self._tree.stop(now)

@@ -83,7 +83,7 @@ def _columns(text: str, _: Names) -> tuple[bool, tuple[str, ...]]:
         if name not in COLUMN_NAMES:
             guess = nearest(name, COLUMN_NAMES)
             near = f" (nearest: {guess})" if guess else f", one of {', '.join(COLUMN_NAMES)}"
-            raise ValueError(f"names the column {name!r}, which does not exist{near}")
+            raise ValueError(f"names a column {name} that does not exist{near}")
     return text.startswith("+"), names
 
 
@@ -141,6 +141,7 @@ LSNS = Table(
         asks("version", "V", "show the version"),
     ),
 )  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class LsnsWish:

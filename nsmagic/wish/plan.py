@@ -56,6 +56,11 @@ def make_plan(
     notes: list[str] = []
     if not strict:
         isolation, notes = _imply(isolation, situation)
+    elif "pid" in isolation.namespaces and not isolation.fork:
+        notes.append(
+            "without --fork the cell's first child is PID 1 of the new namespace: "
+            "once that has ended, fork(2) gives ENOMEM"
+        )
     listed = (
         *_before_fork(isolation, situation),
         *_fork(isolation, situation),

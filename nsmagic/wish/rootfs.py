@@ -66,7 +66,8 @@ def read_rootfs(words: Sequence[str], names: Names) -> RootfsWish:
     wish = RootfsWish(directory=directory, programs=programs, **parsed.values)
     if not parsed.program or not (wish.programs or wish.extra):
         raise WishError(
-            "rootfs: which directory, and which programs?", hint="For example %rootfs appdir bash ls"
+            "rootfs: which directory, and which programs?",
+            hint="For example %rootfs appdir bash ls",
         )
     _refuse_directory(wish.directory)
     for word in (*wish.programs, *wish.extra):
@@ -153,4 +154,4 @@ class RootfsPlan:
 def _names(entries: Sequence[Entry], directory: str) -> str:
     more = f" and {len(entries) - 1} more" if len(entries) > 1 else ""
     path = f"{directory.rstrip('/')}{entries[0].path}"
-    return (path if path.isprintable() else repr(path)) + more
+    return shown(path) + more

@@ -50,11 +50,14 @@ def test_a_hundred_megabytes_arrive_whole_and_writable(kernel: KernelDriver) -> 
 
 
 def test_objects_of_the_notebooks_classes(kernel: KernelDriver) -> None:
-    kernel.run("import dataclasses\n@dataclasses.dataclass\nclass P:\n    x: int\ndef f(): return P(0)")
+    kernel.run(
+        "import dataclasses\n@dataclasses.dataclass\nclass P:\n    x: int\ndef f(): return P(0)"
+    )
     bring(kernel, "p,g,kind", "p = [P(1), {'in': P(2)}]; g = f; kind = P").raise_error()
-    assert value(kernel, "[type(p[0]) is P, p == [P(1), {'in': P(2)}], g is f, kind is P]") == [
-        True
-    ] * 4
+    assert (
+        value(kernel, "[type(p[0]) is P, p == [P(1), {'in': P(2)}], g is f, kind is P]")
+        == [True] * 4
+    )
 
 
 def test_what_the_cell_itself_defined(kernel: KernelDriver) -> None:
@@ -100,11 +103,10 @@ def test_what_is_no_name_is_refused_before_anything_runs(kernel: KernelDriver, n
 
 
 def test_an_object_that_cannot_be_made_here(kernel: KernelDriver) -> None:
-    kernel.run("import os\ndef only_in(pid):\n    assert os.getpid() == pid, 'not here'\n    return 1")
-    body = (
-        "class R:\n    def __reduce__(self): return only_in, (os.getpid(),)\n"
-        "good = 5; bad = R()"
+    kernel.run(
+        "import os\ndef only_in(pid):\n    assert os.getpid() == pid, 'not here'\n    return 1"
     )
+    body = "class R:\n    def __reduce__(self): return only_in, (os.getpid(),)\ngood = 5; bad = R()"
     run = bring(kernel, "bad,good", body)
     assert (run.error or {})["evalue"].endswith("bad: AssertionError: not here")
     assert value(kernel, "[good, 'bad' in globals()]") == [5, False]
@@ -116,13 +118,14 @@ def test_also_from_a_cell_with_input_and_display(kernel: KernelDriver) -> None:
     assert value(kernel, "a") == "x"
 
 
-VALUES = """\
+FORGE = """\
 import os, struct, json
 def say(kind, **data):
     text = json.dumps({'kind': kind, **data}).encode()
     os.write(channel, struct.pack('!II', len(text), 0) + text)
 channel = next(n for n in map(int, os.listdir('/proc/self/fd'))
-               if n > 2 and os.readlink(f'/proc/self/fd/{n}').startswith('socket:'))
+               if os.path.lexists(f'/proc/self/fd/{n}')
+               and os.readlink(f'/proc/self/fd/{n}').startswith('socket:'))
 """
 
 
@@ -136,11 +139,10 @@ channel = next(n for n in map(int, os.listdir('/proc/self/fd'))
         "say('ready', spent=[])",
         "say('end', error={'ename': 5})",
         "say('value', name=[], tree=1)",
-        "say('value', name='open', tree=1)",
     ],
 )
 def test_a_cell_that_forges_frames_is_ended(kernel: KernelDriver, forged: str) -> None:
-    run = kernel.run(f"%%unshare --uts\n{VALUES}{forged}\nimport signal\nsignal.pause()")
+    run = kernel.run(f"%%unshare --uts\n{FORGE}{forged}\nimport signal\nsignal.pause()")
     assert (run.error or {})["ename"] == "ChannelError"
     assert len(run.error["traceback"]) < 4  # type: ignore[index]
     assert value(kernel, "open.__module__") == "io"

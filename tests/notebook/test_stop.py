@@ -142,7 +142,7 @@ def test_stop_in_input(way: tuple[KernelDriver, str]) -> None:
 def test_stop_while_the_cell_starts(way: tuple[KernelDriver, str], program: str) -> None:
     kernel, options = way
     name = fresh_name()
-    body = f"exec -a {name} sleep 1000"
+    body = f"trap 'exit 3' INT\n(exec -a {name} sleep 1000) & wait"
     if not program:
         body = f"import ctypes, time\nctypes.CDLL(None).prctl(15, b'{name}')\ntime.sleep(1000)"
     kernel.run(f"""

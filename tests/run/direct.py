@@ -50,7 +50,7 @@ class _Listener:
         self.streams[stream] += data
 
     def message(self, frame: Frame, channel: Channel) -> None:
-        raise AssertionError(frame)
+        raise AssertionError(frame, channel)
 
     def ready(self, result: Result) -> None:
         pass
