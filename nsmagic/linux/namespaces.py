@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import functools
 import os
+import re
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ HIERARCHICAL: Final = frozenset({"pid", "user"})
 TYPES: Final = tuple(row.name for row in NAMESPACES)
 FOR_CHILDREN: Final = {row.for_children: row.name for row in NAMESPACES if row.for_children}
 _LINKS: Final = tuple((f"ns/{name}", name) for name in (*TYPES, *FOR_CHILDREN))
+_LINK: Final = re.compile(r"([a-z]+):\[([0-9]+)\]")
 _TYPE_BY_FLAG: Final = {row.flag: row.name for row in NAMESPACES}
 
 
@@ -54,10 +56,10 @@ def nsfs_device() -> int:
 @functools.lru_cache(maxsize=1 << 16)
 def parse_link(text: str) -> NamespaceId:
     """Return the namespace that the target of a link names, such as `net:[4026531833]`."""
-    name, bracket, number = text.partition(":[")
-    if name not in BY_NAME or not bracket or not number[:-1].isdecimal() or number[-1] != "]":
+    found = _LINK.fullmatch(text)
+    if found is None or found[1] not in BY_NAME:
         raise ValueError(f"{text!r} names no namespace")
-    return NamespaceId(dev=nsfs_device(), ino=int(number[:-1]))
+    return NamespaceId(dev=nsfs_device(), ino=int(found[2]))
 
 
 def read_links(directory: int | str) -> dict[str, NamespaceId]:

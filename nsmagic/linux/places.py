@@ -68,8 +68,14 @@ def look_up_program(name: str, root: str = "") -> Place:
             return _needs(place, root)
     if "/" in name:
         return places[0]
+    return Place(path=name, missing=name, near=programs_like(name, root))
+
+
+def programs_like(name: str, root: str = "") -> tuple[str, ...]:
+    """Return programs of PATH below `root` whose names are nearly `name`, the nearest first."""
+    folders = os.environ.get("PATH", os.defpath).split(":")
     programs = {entry for folder in folders for entry in _names(walk(folder, root).real)}
-    return Place(path=name, missing=name, near=_near(name, sorted(programs)))
+    return _near(name, sorted(programs))
 
 
 def _closed(real: Path, root: str) -> str:

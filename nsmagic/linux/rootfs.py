@@ -12,7 +12,7 @@ from typing import Final
 
 from nsmagic.linux.libraries import CACHE
 from nsmagic.linux.needs import find_program, needs
-from nsmagic.linux.places import look_up_program
+from nsmagic.linux.places import look_up, programs_like
 from nsmagic.linux.rooted import MOST_LINKS, walk
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.missing import Missing, shown
@@ -66,7 +66,7 @@ def _program(word: str, top: Path) -> tuple[str, Path | None]:
             return path, None
         if (inside := walk(word, str(top)).file) is not None:
             return "/" + word.lstrip("/"), inside
-    near = look_up_program(word).near
+    near = look_up(str(Path.cwd() / word)).near if "/" in word else programs_like(word)
     meant = f"; there is: {', '.join(near)}" if near else ""
     where = "there is no program" if "/" in word else "no directory of PATH has a program"
     raise WishError(f"rootfs: {where} {shown(word)}{meant}")

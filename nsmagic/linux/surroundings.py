@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -34,7 +33,6 @@ class Difference:
 
 
 _SYSV = (("shm", "shared memory"), ("sem", "semaphores"), ("msg", "message queue"))
-_OPTIONAL = re.compile(r" (?:shared|master|propagate_from):\d+| unbindable")
 
 
 def read_surroundings(proc: str = "/proc") -> Surroundings:

@@ -170,6 +170,11 @@ def _clone(flags: int, cgroup_fd: int | None, told: ctypes.c_int | None) -> int:
     return result
 
 
+def flush_c_streams() -> None:
+    """Write out what C code left in its stdio buffers, fflush(3) of NULL."""
+    _libc.fflush(None)
+
+
 def effective_capabilities() -> int:
     """Return the calling thread's effective capability set as a bit mask, capabilities(7)."""
     with open("/proc/thread-self/status", encoding="ascii", errors="replace") as status:

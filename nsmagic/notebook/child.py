@@ -17,7 +17,6 @@ import signal
 import sys
 import threading
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from IPython.core import async_helpers
@@ -25,7 +24,9 @@ from IPython.core.error import StdinNotImplementedError
 from IPython.core.history import DummyDB
 from jupyter_client.jsonutil import json_default
 
+from nsmagic.linux import syscalls
 from nsmagic.notebook import interpreter, otherroot
+from nsmagic.notebook.body import Cell
 from nsmagic.notebook.publishers import FRAMES
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.fork import Main
@@ -44,24 +45,15 @@ _UNANSWERED: Final[dict[str, type[BaseException]]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """The body to run, and how many lines stood above it in the notebook's cell."""
-
-    body: str
-    head: str = ""
-    returns: tuple[str, ...] = ()
-    other_root: bool = False
-
-
 def main_of(shell: InteractiveShell, cell: Cell) -> Main:
     """Return what the forked copy of `shell` does for `cell`."""
+
+    def body(channel: Channel) -> NoReturn:
+        ChildShell(shell, channel).run(cell)
+
     if cell.other_root:
-        return Main(
-            before=lambda: otherroot.rehearse(shell),
-            body=lambda channel: ChildShell(shell, channel).run(cell),
-        )
-    return Main(body=lambda channel: ChildShell(shell, channel).run(cell))
+        return Main(before=lambda: otherroot.rehearse(shell), body=body)
+    return Main(body=body)
 
 
 class ChildShell:
@@ -95,7 +87,7 @@ class ChildShell:
         """Return the status that sys.exit() asked for, None if the cell did not call it."""
         before = dict(self._shell.user_ns) if cell.returns else {}
         shell: Any = self._shell
-        done = shell.run_cell(_padded(cell), store_history=True)
+        done = shell.run_cell(cell.padded, store_history=True)
         error = done.error_before_exec or done.error_in_exec
         if isinstance(error, SystemExit):
             self._error = None
@@ -115,6 +107,7 @@ class ChildShell:
             self._tell_error()
         sys.stdout.flush()
         sys.stderr.flush()
+        syscalls.flush_c_streams()
         with self._lock:  # a daemon thread may be in the middle of a frame
             if not self._is_copy:
                 self._channel.send("end", error=self._error, payload=self._payload())
@@ -260,10 +253,3 @@ class ChildShell:
         if answer is None:
             os._exit(255)  # the notebook is gone
         return answer
-
-
-def _padded(cell: Cell) -> str:
-    """Put the magic's own lines above the body as comments: line numbers are the notebook's."""
-    if cell.body.lstrip().startswith("%%"):
-        return cell.body  # a cell magic must stand first
-    return "".join(f"#{line}\n" for line in cell.head.splitlines()) + cell.body

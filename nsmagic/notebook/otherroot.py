@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # What IPython, display and errors import late.  Some are of the front end's and may be absent.
 _MODULES: Final = (
+    "cloudpickle",
     "encodings.idna", "encodings.latin_1", "matplotlib_inline.backend_inline", "pdb", "pexpect",
     "ptyprocess", "pwd", "socket", "subprocess",
 )  # fmt: skip
@@ -50,15 +51,15 @@ def rehearse(shell: InteractiveShell) -> None:
 
 def _draw() -> None:
     """Draw a figure that has text, so that fonts are open and the backend is loaded."""
-    from matplotlib import pyplot
+    from matplotlib import pyplot as plt
 
-    figure, axes = pyplot.subplots(figsize=(1, 1))
+    figure, axes = plt.subplots(figsize=(1, 1))
     axes.set(title=r"$\mathbf{b} \mathit{x}^2 \sum \frac{1}{\alpha}$", xlabel="a")
     axes.set_ylabel("b", weight="bold", style="italic")
     axes.plot([1, 2], label="b")
     axes.legend()
     figure.savefig(io.BytesIO(), format="png", bbox_inches="tight")
-    pyplot.close(figure)
+    plt.close(figure)
 
 
 def import_nothing_more() -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from nsmagic.linux import cgroups
 from nsmagic.linux.situation import read_situation
+from nsmagic.notebook.body import Cell
 from nsmagic.notebook.cell import CellListener, on_sigint
-from nsmagic.notebook.child import Cell, main_of
+from nsmagic.notebook.child import main_of
 from nsmagic.notebook.failures import raise_for, verdict
 from nsmagic.notebook.jobs import Job
 from nsmagic.notebook.pacing import OutputLimits
@@ -66,9 +67,7 @@ class Runner:
             return None
         return running.in_background()
 
-    def _say(
-        self, notes: Iterable[str], publisher: IOPubPublisher | TerminalPublisher
-    ) -> None:
+    def _say(self, notes: Iterable[str], publisher: IOPubPublisher | TerminalPublisher) -> None:
         """Show each note once in a notebook session."""
         for note in notes:
             if note not in self._noted:
@@ -127,6 +126,7 @@ class RunningCell:
         self._output = CaptureOutput(shown, streams=self._captured) if self._captured else shown
         self._listener = CellListener(shell, self._output, publisher, explained)
         self._listener.asks = not request.ours.bg
+        self._listener.wanted = frozenset(request.ours.returns)
         self._before: dict[str, Any] = {}
 
     def start(self, tree: Tree) -> None:

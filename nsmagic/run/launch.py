@@ -103,6 +103,9 @@ class ForkLauncher:
 
     def reap(self) -> bool:
         """Reap without waiting."""
+        if self._first and os.waitpid(self._first, os.WNOHANG)[0]:
+            # Not only at the cell's end: ipykernel's shutdown waits 2 s for zombies of its group.
+            self._first = 0
         if self.pid:
             pid, status, usage = os.wait4(self.pid, os.WNOHANG)
             if pid == 0:

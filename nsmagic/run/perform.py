@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import singledispatch
-from pathlib import Path
 from typing import Protocol
 
 from nsmagic.linux import syscalls
@@ -78,7 +76,8 @@ def perform(step: Step) -> None:
     raise TypeError(f"no way to do {type(step).__name__} here")
 
 
-def _write(path: str, text: str) -> None:
+def write_file(path: str, text: str) -> None:
+    """Write `text` to a file of procfs or cgroupfs in one write(2); OSError names the file."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, text.encode())
@@ -102,22 +101,22 @@ def _(step: steps.Unshare) -> None:
 
 @perform.register
 def _(step: steps.SetGroups) -> None:
-    _write("/proc/self/setgroups", step.policy)
+    write_file("/proc/self/setgroups", step.policy)
 
 
 @perform.register
 def _(step: steps.MapIds) -> None:
-    _write(f"/proc/self/{step.kind}_map", step.text)
+    write_file(f"/proc/self/{step.kind}_map", step.text)
 
 
 @perform.register
 def _(step: steps.SetClock) -> None:
-    _write("/proc/self/timens_offsets", f"{step.clock} {step.seconds} 0")
+    write_file("/proc/self/timens_offsets", f"{step.clock} {step.seconds} 0")
 
 
 @perform.register
 def _(step: steps.EnterCgroup) -> None:
-    _write(f"{step.cgroup}/cgroup.procs", "0")
+    write_file(f"{step.cgroup}/cgroup.procs", "0")
 
 
 @perform.register
@@ -151,7 +150,7 @@ def _(step: steps.MountBinfmt) -> None:
 
 @perform.register
 def _(step: steps.LoadInterpreter) -> None:
-    _write(f"{step.target}/register", step.line)
+    write_file(f"{step.target}/register", step.line)
 
 
 @perform.register
@@ -179,7 +178,7 @@ def _(step: steps.SetUid) -> None:
 
 
 def _stay_tied() -> None:
-    """Ask again to end with our parent: a change of ids takes that back, PR_SET_PDEATHSIG(2const)."""
+    """Ask again to end with our parent: a change of ids takes that back, prctl(2)."""
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -228,42 +227,3 @@ def _ask_outside(index: int, channel: Channel) -> None:
         os._exit(1)
     if answer.data["errno"]:
         raise OSError(answer.data["errno"], answer.data["text"], answer.data["path"])
-
-
-@singledispatch
-def perform_outside(step: Step, pid: int) -> None:  # noqa: ARG001
-    """Do one `outside` step in the parent, on behalf of the child `pid`."""
-    raise TypeError(f"no way to do {type(step).__name__} from outside")
-
-
-@perform_outside.register
-def _(step: steps.MapIdsOutside, pid: int) -> None:
-    _write(f"/proc/{pid}/{step.kind}_map", step.text)
-
-
-@perform_outside.register
-def _(step: steps.MapIdsByHelper, pid: int) -> None:
-    argv = step.argv(pid)
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise OSError(1, done.stderr.strip().removeprefix(f"{argv[0]}: "), argv[0])
-
-
-@perform_outside.register
-def _(step: steps.Persist, pid: int) -> None:
-    made = _make_file(step.file)
-    try:
-        syscalls.mount(f"/proc/{pid}/ns/{step.link}", step.file, None, syscalls.MS_BIND)
-    except OSError:
-        if made:
-            Path(step.file).unlink()
-        raise
-
-
-def _make_file(path: str) -> bool:
-    """Make an empty file; False where there is something by that name already."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
-    except FileExistsError:
-        return False
-    return True

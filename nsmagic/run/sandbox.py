@@ -12,7 +12,7 @@ from typing import Any, Final
 from nsmagic.run.channel import Frame
 from nsmagic.run.launch import Launcher
 from nsmagic.run.listener import Listener
-from nsmagic.run.perform import perform_outside
+from nsmagic.run.outside import perform_outside
 from nsmagic.run.pipes import Output, OutputPipe, waiting
 from nsmagic.run.result import Result
 from nsmagic.run.terminal import Terminal
@@ -116,6 +116,10 @@ class Sandbox:
                 if fd in handlers:
                     handlers[fd]()
             self._clock()
+        # Its last writes may not have been listed yet: in their order, before all else.
+        for fd, _ in self._poller.poll(0):
+            if fd in handlers:
+                handlers[fd]()
         with suppress(BlockingIOError):  # stopped, and it ended by that before we looked
             self._woken()
         self._read_channel()

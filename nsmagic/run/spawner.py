@@ -79,6 +79,7 @@ class Spawner:
                 self.obey()
             # Also without end-of-file: a process forked by the user may hold the kernel's socket.
             if kernel in ready:
+                self.obey()  # its last words tell what to end
                 return
 
     def wait(self) -> set[int]:
@@ -243,7 +244,6 @@ def main(argv: list[str]) -> NoReturn:
     for fd in (control, kernel):
         os.set_inheritable(fd, False)
     spawner = Spawner(Channel(socket.socket(fileno=control)))
-    spawner.control.send("hello", pid=os.getpid())
     try:
         spawner.serve(kernel, wake)
     finally:

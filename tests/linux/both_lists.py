@@ -38,9 +38,7 @@ def main(options: list[str]) -> None:
     """Print {"lsns": text, "ours": text, "hidden": processes, "own": inode numbers}."""
     with contextlib.ExitStack() as stack:
         for argv in MAKERS:
-            child = subprocess.Popen(
-                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
+            child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             assert child.stdin is not None
             assert child.stdout is not None
             stack.callback(child.wait, 20)

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.linux
 
 PROGRAMS = (
-    "bash ls cat git perl python3.11 ssh vim curl gcc readelf sed awk tar find grep ps ip unshare "
-    "mount systemctl ldconfig"
-).split()
+    *("bash", "ls", "cat", "git", "perl", "python3.11", "ssh", "vim", "curl", "gcc", "readelf"),
+    *("sed", "awk", "tar", "find", "grep", "ps", "ip", "unshare", "mount", "ldconfig"),
+)
 BASH = str(shutil.which("bash", path="/usr/bin:/bin"))
 
 

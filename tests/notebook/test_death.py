@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.notebook.ending import UNWILLING, WAYS, begin, called, fresh_name, message
+from tests.notebook.ending import UNWILLING, WAYS, begin, called, children, fresh_name, message
 from tests.support import leaks
 from tests.support.kernel_driver import KernelDriver
 from tests.support.sandboxes import readonly_cgroup, sandboxes_work
@@ -134,6 +134,7 @@ def test_the_kernel_ends_while_cells_run_in_the_background(
             begin_in_background(kernel, body.cell(WAYS[way], name))
         processes = world.pids()
         assert len(called(name)) == sum(body.processes for body in OUTLIVING.values())
+        assert "" not in children(kernel.pid), "a zombie, for which a shutdown would wait"
         death(kernel)
         took = world.wait_for_end(processes, time.monotonic())
     assert called(name) == []

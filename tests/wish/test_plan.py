@@ -134,6 +134,7 @@ def test_the_steps_and_their_order(who: str, line: str, expected: str) -> None:
 
 ADDED = "added --user --map-root-user"
 PROC = "/proc still shows the outside"
+FIRST_CHILD = "without --fork the cell's first child is PID 1"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,8 @@ PROC = "/proc still shows the outside"
         ("user", "-w /tmp", []),
         ("root", "-n", []),
         ("root", "-p", [PROC]),
-        ("root", "-p --strict", []),
+        ("root", "-p --strict", [FIRST_CHILD]),
+        ("root", "-pf --strict", []),
         ("root", "-p --mount-proc=/elsewhere", []),
     ],
 )

@@ -74,7 +74,7 @@ def test_help_is_of_the_table() -> None:
 @pytest.mark.parametrize(
     ("lack", "root", "words"),
     [
-        (Missing(kind="loader", name="/lib/ld.so", needed_by="/bin/a"), "box", "its loader /lib/ld"),
+        (Missing(kind="loader", name="/lib/ld.so", needed_by="/bin/a"), "box", "its loader /lib"),
         (Missing(kind="library", name="libx.so", needed_by="/bin/a"), "box", "finds no libx.so in"),
         (Missing(kind="interpreter", name="/bin/x", needed_by="/a"), "box", "first line, /bin/x,"),
         (Missing(kind="interpreter", name="/bin/x\r", needed_by="/a"), "", "Windows"),

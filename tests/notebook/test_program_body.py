@@ -1,0 +1,193 @@
+"""Program cells in a real kernel: what the notebook passes on, what it says, and who may what."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.kernel_driver import KernelDriver
+from tests.support.skips import root_only
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.kernel_driver import CellRun
+
+pytestmark = pytest.mark.linux
+
+ADDED = "added --user --map-root-user"
+KINDS = "mnt uts ipc net pid user cgroup time"
+STATE = r"""
+for n in KINDS; do readlink /proc/$$/ns/$n; done
+cat /proc/$$/uid_map /proc/$$/gid_map /proc/$$/setgroups /proc/$$/timens_offsets
+grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Umask|Sig[BI])' /proc/$$/status
+readlink /proc/$$/cwd /proc/$$/root
+umask; ulimit -a; nice
+""".replace("KINDS", KINDS)
+
+
+@pytest.fixture(scope="module")
+def notebook() -> Iterator[KernelDriver]:
+    """A kernel whose plain cells changed all that a program takes over."""
+    with KernelDriver() as driver:
+        driver.run(
+            "import os, resource\n"
+            "os.umask(0o027); os.nice(3); os.environ['FROM_THE_NOTEBOOK'] = 'a b'\n"
+            "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
+            "resource.setrlimit(resource.RLIMIT_NOFILE, (500, 900))\n"
+            "os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})\n",
+            raise_error=True,
+        )
+        yield driver
+
+
+def out(kernel: KernelDriver, cell: str) -> str:
+    run = kernel.run(cell)
+    run.raise_error()
+    return run.stdout
+
+
+def state(text: str) -> str:
+    """Without the numbers of new namespaces: those of the test's own are the old ones."""
+    for kind in KINDS.split():
+        own = re.escape(os.readlink(f"/proc/self/ns/{kind}"))
+        text = re.sub(rf"{kind}:\[\d+\]", "new", re.sub(own, "old", text))
+    return text
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["--user", "-r", "-c", "-rmuin", "-rmuinpCf --mount-proc", "-rfT --boottime=99", "-rw /usr"],
+)
+def test_as_unshare_in_the_same_notebook(notebook: KernelDriver, line: str) -> None:
+    """By subprocess, which passes on what a program cell does."""
+    code = f"""
+import subprocess
+print(subprocess.run(["unshare", *{line.split()!r}, "sh"], input={STATE!r}, text=True,
+      capture_output=True, restore_signals=True).stdout)"""
+    expected = out(notebook, code)
+    assert "uid_map" not in expected
+    assert state(out(notebook, f"%%unshare {line} sh\n{STATE}")).split() == state(expected).split()
+
+
+def test_the_textbooks_cell(kernel: KernelDriver) -> None:
+    lines = out(kernel, "%%unshare -rpf --mount-proc /bin/bash\nps -e -o pid=,args=\n").splitlines()
+    assert [line.split()[:2] for line in lines] == [["1", "/bin/bash"], ["2", "ps"]]
+
+
+def test_the_line_form(kernel: KernelDriver) -> None:
+    assert out(kernel, "%unshare -r echo 'a  b' {x} $HOME") == "a  b {x} $HOME\n"
+
+
+def test_what_was_set_in_plain_cells_holds(notebook: KernelDriver, tmp_path: Path) -> None:
+    out(notebook, f"os.chdir({str(tmp_path)!r})")
+    body = "pwd; umask; nice; ulimit -Sn; ulimit -Hn; ulimit -Hc; echo $FROM_THE_NOTEBOOK; nproc"
+    found = out(notebook, f"%%unshare --user bash\n{body}").split("\n")
+    out(notebook, "os.chdir('/')")
+    assert found == [str(tmp_path), "0027", "3", "500", "900", "0", "a b", "1", ""]
+
+
+def test_a_bad_end_fails_the_cell(kernel: KernelDriver) -> None:
+    run = kernel.run("%%unshare --user sh\necho begun\nexit 3")
+    assert run.error is not None
+    assert (run.status, run.error["ename"]) == ("error", "CellFailed")
+    assert "sh exited with status 3" in run.error["evalue"]
+    assert run.stdout == "begun\n"
+    assert "SIGKILL" in str(kernel.run("%%unshare --user sh\nkill -9 $$").error)
+
+
+def test_unless_it_may(kernel: KernelDriver) -> None:
+    out(
+        kernel,
+        "%%unshare --user --no-raise-error --proc p --out o --err e sh\necho a; echo b >&2; exit 3",
+    )
+    assert out(kernel, "print(p.exit_code, repr(o), repr(e)); del p, o, e") == "3 'a\\n' 'b\\n'\n"
+
+
+def test_a_timeout(kernel: KernelDriver) -> None:
+    run = kernel.run("%%unshare --user --timeout 1 sh\necho begun\nexec sleep 1000")
+    assert run.error is not None
+    assert "--timeout" in run.error["evalue"]
+    assert run.stdout == "begun\n"
+
+
+def test_a_terminal(kernel: KernelDriver) -> None:
+    body = "read line\nthe line\necho \"<$line>\"; tty | cut -c-9; stty size; printf '\\033[31mred\\033[0m'"
+    found = out(kernel, f"%%unshare --user --tty bash --noediting\n{body}")
+    for part in ("<the line>", "/dev/pts/", "24 100", "\x1b[31mred\x1b[0m"):
+        assert part in found, found
+
+
+@root_only
+@pytest.mark.parametrize("program", ["", " sh"])
+def test_a_file_named_as_the_notebook_names_it(
+    kernel: KernelDriver, tmp_path: Path, program: str
+) -> None:
+    body = "print()" if not program else "true"
+    (tmp_path / "by-descriptor").touch()
+    out(kernel, f"import os; os.chdir({str(tmp_path)!r}); f = open('by-descriptor')")
+    number = out(kernel, "print(f.fileno())").strip()
+    try:
+        out(kernel, f"%%unshare --uts=/proc/self/fd/{number}{program}\n{body}")
+        out(kernel, f"%%unshare --ipc=by-name{program}\n{body}")
+        for option, name in (("uts", "by-descriptor"), ("ipc", "by-name")):
+            argv = [
+                "nsenter",
+                f"--{option}={tmp_path / name}",
+                "readlink",
+                f"/proc/self/ns/{option}",
+            ]
+            link = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+            assert link == f"{option}:[{(tmp_path / name).stat().st_ino}]"
+            assert link != os.readlink(f"/proc/self/ns/{option}")
+    finally:
+        out(kernel, "f.close(); del f; os.chdir('/')")
+        for name in ("by-descriptor", "by-name"):
+            subprocess.run(["umount", tmp_path / name], check=False, capture_output=True)
+
+
+@root_only
+def test_strict_is_the_lessons_enomem(kernel: KernelDriver) -> None:
+    run = kernel.run("%%unshare --strict --pid bash\n/bin/echo one\n/bin/echo two")
+    assert run.stdout == "one\n"
+    assert run.stderr.count("fork: Cannot allocate memory") == 1
+    assert run.status == "error"
+
+
+class TestLessThanRoot:
+    """An ordinary user, and uid 0 of a container: without CAP_SYS_ADMIN."""
+
+    def both(self, kernel: KernelDriver, line: str) -> list[CellRun]:
+        cells = [
+            f"%%unshare {line} cat /proc/self/uid_map\n",
+            f"%%unshare {line}\n!cat /proc/self/uid_map",
+        ]
+        return [kernel.run(cell) for cell in cells]
+
+    def maps(self, kernel: KernelDriver, line: str) -> list[list[str]]:
+        runs = self.both(kernel, line)
+        for run in runs:
+            run.raise_error()
+        return [run.stdout.split() for run in runs]
+
+    def test_a_user(self, user_kernel: KernelDriver) -> None:
+        uid = out(user_kernel, "import os; print(os.getuid())").strip()
+        first = user_kernel.run("%%unshare --net true\n")
+        first.raise_error()
+        assert ADDED in first.stdout + first.stderr + str(first.displays)
+        assert self.maps(user_kernel, "--net") == [["0", uid, "1"]] * 2
+        assert self.maps(user_kernel, "--net --map-user=7") == [["7", uid, "1"]] * 2
+        assert self.maps(user_kernel, "--net --user") == [[], []]
+        for run in self.both(user_kernel, "--net --strict"):
+            assert "EPERM" in str(run.error)
+
+    @root_only
+    def test_root_without_sys_admin(self) -> None:
+        with KernelDriver(prefix=["setpriv", "--bounding-set=-sys_admin"]) as kernel:
+            assert self.maps(kernel, "--net") == [["0", "0", "1"]] * 2
+            assert self.maps(kernel, "--map-users=0:0:10") == [["0", "0", "10"]] * 2
