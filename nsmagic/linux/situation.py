@@ -6,11 +6,14 @@ import os
 import pwd
 import re
 from pathlib import Path
+from typing import Final
 
 from nsmagic.linux import syscalls
 from nsmagic.wish.idmaps import Ids, Range
 from nsmagic.wish.isolation import Isolation
-from nsmagic.wish.plan import Situation
+from nsmagic.wish.plan import OWN_PATHS, Situation
+
+_OURSELVES: Final = ("/proc/self/", "/proc/thread-self/", "/dev/fd/")
 
 
 def read_situation(wish: Isolation, cgroup: str | None = None) -> Situation:
@@ -21,7 +24,15 @@ def read_situation(wish: Isolation, cgroup: str | None = None) -> Situation:
         gids=_ids("gid", os.getegid(), bool(wish.map_groups)),
         sys_admin=bool(capabilities >> syscalls.CAP_SYS_ADMIN & 1),
         cgroup=cgroup,
+        own_paths=_own_paths(wish),
     )
+
+
+def _own_paths(wish: Isolation) -> dict[str, str]:
+    """Return where the paths of the wish lead that name this process; inside a new root none can."""
+    names = ("root",) if wish.root is not None else OWN_PATHS
+    paths = (getattr(wish, name) for name in names)
+    return {path: os.path.realpath(path) for path in paths if path and path.startswith(_OURSELVES)}
 
 
 def _ids(kind: str, own: int, ranges: bool) -> Ids:

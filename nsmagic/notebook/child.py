@@ -29,7 +29,6 @@ from nsmagic.notebook import interpreter, otherroot
 from nsmagic.notebook.body import Cell
 from nsmagic.notebook.publishers import FRAMES
 from nsmagic.run.channel import Channel, Frame
-from nsmagic.run.fork import Main
 from nsmagic.run.values import send_values
 
 if TYPE_CHECKING:
@@ -43,17 +42,6 @@ _FILES_HINT: Final = (
 _UNANSWERED: Final[dict[str, type[BaseException]]] = {
     error.__name__: error for error in (KeyboardInterrupt, EOFError, StdinNotImplementedError)
 }
-
-
-def main_of(shell: InteractiveShell, cell: Cell) -> Main:
-    """Return what the forked copy of `shell` does for `cell`."""
-
-    def body(channel: Channel) -> NoReturn:
-        ChildShell(shell, channel).run(cell)
-
-    if cell.other_root:
-        return Main(before=lambda: otherroot.rehearse(shell), body=body)
-    return Main(body=body)
 
 
 class ChildShell:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
@@ -41,8 +41,13 @@ def verdict(error: dict[str, Any] | None, result: Result, what: str) -> str:
     return "" if result.ok else f"{what} {_ending(result)}"
 
 
-def raise_for(error: dict[str, Any] | None, result: Result, what: str) -> None:
-    """Raise what the cell raised, or CellFailed saying in words how `what` ended badly."""
+def raise_for(
+    error: dict[str, Any] | None, result: Result, what: str, hint: Callable[[], str] = str
+) -> None:
+    """Raise what the cell raised, or CellFailed saying in words how `what` ended badly.
+
+    `hint` is asked for what to type where the program itself ended badly.
+    """
     lines = [] if error is None else list(error["traceback"])
     if result.stopped == "interrupted":
         stopped = Interrupted("interrupted")
@@ -53,11 +58,11 @@ def raise_for(error: dict[str, Any] | None, result: Result, what: str) -> None:
     if error is not None:
         _raise_as_in_cell(str(error["ename"]), str(error["evalue"]), lines)
     if not result.ok:
-        _raise_failed(f"{what} {_ending(result)}", result, lines)
+        _raise_failed(f"{what} {_ending(result)}", result, lines, hint())
 
 
-def _raise_failed(message: str, result: Result, lines: list[str]) -> NoReturn:
-    failed = CellFailed(message, result)
+def _raise_failed(message: str, result: Result, lines: list[str], hint: str = "") -> NoReturn:
+    failed = CellFailed(message, result, hint=hint)
     _show_as(failed, [*lines, *_lines(failed)])
     raise failed
 

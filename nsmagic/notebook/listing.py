@@ -144,7 +144,7 @@ class Listing(Sequence[Row]):
         columns = tuple(
             Column(
                 title="" if self._wish.noheadings else column.name,
-                mono=column.name in _MONO or column.name == tree,
+                mono=column.name in _MONO,
                 numeric=column.number and column.name != tree,
             )
             for column in self._columns

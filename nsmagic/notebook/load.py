@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nsmagic.notebook.magics import IsolationMagics
+from nsmagic.notebook.rootfs import RootfsMagics
 from nsmagic.notebook.seeing import SeeingMagics
 from nsmagic.notebook.transform import empty_body
 from nsmagic.run.spawning import close_spawner, spawner
@@ -12,7 +13,7 @@ from nsmagic.run.spawning import close_spawner, spawner
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_MAGICS = (IsolationMagics, SeeingMagics)
+_MAGICS = (IsolationMagics, RootfsMagics, SeeingMagics)
 
 
 def load(shell: InteractiveShell) -> None:

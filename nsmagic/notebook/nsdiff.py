@@ -84,15 +84,17 @@ class Comparison:
         return (*cells, self._verdict(found))
 
     def _verdict(self, found: Sequence[NamespaceId | None]) -> Cell:
-        if None in found:
-            return Cell(text="not known", tone="dim")
         groups: dict[NamespaceId | None, list[str]] = {}
         for one, each in zip(self.whom, found, strict=True):
             groups.setdefault(each, []).append(one.label)
-        if len(groups) == 1:
+        unknown = groups.pop(None, [])
+        if len(found) - len(unknown) <= 1:
+            return Cell(text="not known" if unknown else "yes", tone="dim")
+        if len(groups) == 1 and not unknown:
             return Cell(text="by all" if len(found) > 2 else "yes", tone="dim")
         together = [" = ".join(labels) for labels in groups.values() if len(labels) > 1]
-        return Cell(text="; ".join(together) or "no", tone="good")
+        words = [*(together or ["no"]), *(f"{label}: not known" for label in unknown)]
+        return Cell(text="; ".join(words), tone="good" if len(groups) > 1 else "dim")
 
 
 def compare(words: Sequence[str], boxes: Mapping[int, str]) -> Comparison:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # What IPython, display and errors import late.  Some are of the front end's and may be absent.
 _MODULES: Final = (
     "cloudpickle",
-    "encodings.idna", "encodings.latin_1", "matplotlib_inline.backend_inline", "pdb", "pexpect",
+    "encodings.idna", "encodings.latin_1", "pdb", "pexpect",
     "ptyprocess", "pwd", "socket", "subprocess",
 )  # fmt: skip
 
@@ -32,9 +32,14 @@ HINT: Final = (
 )
 
 
-def rehearse(shell: InteractiveShell) -> None:
-    """Do once, in the old root, what a cell may need: show an error, a value and a plot."""
-    for name in _MODULES:
+def load(shell: InteractiveShell) -> None:
+    """Import, in the notebook, what showing a value or an error imports late.
+
+    Not in the forked copy: a library that starts threads there (numpy's BLAS) would make
+    unshare(2) of a user namespace fail with EINVAL.
+    """
+    drawing = ("matplotlib_inline.backend_inline",) if "matplotlib.pyplot" in sys.modules else ()
+    for name in _MODULES + drawing:
         with suppress(ImportError):
             importlib.import_module(name)
     try:
@@ -45,12 +50,15 @@ def rehearse(shell: InteractiveShell) -> None:
         traceback.structured_traceback(kind, error, frames)
     formatter: Any = shell.display_formatter
     formatter.format({"a": [1.5]})
+
+
+def rehearse() -> None:
+    """Draw, in the forked copy while it is in the old root, so that fonts are open and cached."""
     if "matplotlib.pyplot" in sys.modules:
         _draw()
 
 
 def _draw() -> None:
-    """Draw a figure that has text, so that fonts are open and the backend is loaded."""
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(1, 1))

@@ -6,14 +6,16 @@ import itertools
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsmagic.linux import cgroups
 from nsmagic.linux.situation import read_situation
+from nsmagic.notebook import otherroot
 from nsmagic.notebook.body import Cell
 from nsmagic.notebook.cell import CellListener, on_sigint
-from nsmagic.notebook.child import main_of
+from nsmagic.notebook.child import ChildShell
 from nsmagic.notebook.failures import raise_for, verdict
 from nsmagic.notebook.jobs import Job
 from nsmagic.notebook.pacing import OutputLimits
@@ -21,6 +23,7 @@ from nsmagic.notebook.publish import CaptureOutput, CellOutput
 from nsmagic.notebook.publishers import IOPubPublisher, TerminalPublisher, publisher_for
 from nsmagic.notebook.request import Request
 from nsmagic.run import quiesce
+from nsmagic.run.fork import Main
 from nsmagic.run.launch import ForkLauncher, Launcher
 from nsmagic.run.logs import LogFile
 from nsmagic.run.result import Result
@@ -149,7 +152,12 @@ class RunningCell:
             body=self._request.body or "", head=self._request.head, returns=ours.returns,
             other_root=self._request.wish.root is not None,
         )  # fmt: skip
-        return ForkLauncher(self._plan, main_of(self._shell, cell), tty=ours.tty)
+        shell = self._shell
+        main = Main(body=lambda channel: ChildShell(shell, channel).run(cell))
+        if cell.other_root:
+            otherroot.load(shell)
+            main = replace(main, before=otherroot.rehearse)
+        return ForkLauncher(self._plan, main, tty=ours.tty)
 
     def finish(self) -> None:
         """Pump in this thread until the end, then raise what the cell raised, or assign."""
@@ -192,6 +200,14 @@ class RunningCell:
             if self._explained is not None:
                 self._explained.update(self._sandbox.result, refused)
 
+    def _lacks(self, result: Result) -> str:
+        """Name the library without which ld.so(8) ended the program, 127."""
+        if result.exit_code != 127 or not self._request.program:
+            return ""
+        from nsmagic.linux.needs import missing_hint  # pyelftools, needed only now
+
+        return missing_hint(self._request.wish.root or "", self._request.program[0])
+
     def _assign(self, result: Result) -> None:
         ours, user_ns = self._request.ours, self._shell.user_ns
         if isinstance(self._output, CaptureOutput):
@@ -200,7 +216,7 @@ class RunningCell:
         if ours.proc and not ours.bg:
             user_ns[ours.proc] = result
         if ours.raise_error or result.stopped:
-            raise_for(self._listener.error, result, self._name)
+            raise_for(self._listener.error, result, self._name, lambda: self._lacks(result))
         user_ns.update(self._listener.values(self._before))
         if self._listener.refused:
             why = "; ".join(f"{name}: {why}" for name, why in self._listener.refused.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -50,7 +51,7 @@ def be_ready(orders: Channel) -> NoReturn:
         _close_all_but({0, 1, 2, orders.sock.fileno()})
         frame = orders.receive()
         if frame is not None:
-            _run(frame.data, orders)
+            _run(json.loads(frame.buffers[0]), orders)
     finally:
         os._exit(255)
 
@@ -66,8 +67,7 @@ def _run(data: Mapping[str, Any], orders: Channel) -> None:
         os.close(fd)
     os.umask(data["umask"])
     _limit(data)
-    os.environ.clear()
-    os.environ.update(data["environment"])
+    _take_environment(data["environment"])
     spent = perform_all(plan, channel, _ToSpawner(orders))
     lead_session(tty=data["tty"])
     channel.send("ready", spent=spent)
@@ -77,6 +77,15 @@ def _run(data: Mapping[str, Any], orders: Channel) -> None:
         os.execvp(body.argv[0], body.argv)
     except OSError as error:
         refuse(len(plan) - 1, OSError(error.errno, error.strerror, body.argv[0]), channel, spent)
+
+
+def _take_environment(wanted: dict[str, str]) -> None:
+    """Take over what differs, which is mostly nothing."""
+    for name in os.environ.keys() - wanted.keys():
+        del os.environ[name]
+    for name, value in wanted.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
 
 
 class _ToSpawner:

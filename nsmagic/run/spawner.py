@@ -120,19 +120,19 @@ class Spawner:
         fds = self.control.fds[:5]
         del self.control.fds[:5]
         channel = Channel(socket.socket(fileno=fds[0]))
-        forks = [index for index, step in enumerate(frame.data["steps"]) if step["step"] == "Fork"]
+        fork = frame.data["fork"]
         try:
             pid = self.spare or self.fork_helper()
         except OSError as error:
-            refuse_cell(channel, forks[0] if forks else 0, error)
+            refuse_cell(channel, fork or 0, error)
         else:
             self.spare = 0
             helper = self.helpers[pid]
             helper.channel = channel
-            if not forks:
+            if fork is None:
                 introduce(pid, channel)
             with suppress(BrokenPipeError):  # killed by somebody: its end tells the rest
-                helper.orders.send("run", fds=fds, **frame.data)
+                helper.orders.send("run", fds=fds, buffers=frame.buffers)
         for fd in fds[1:]:
             os.close(fd)
 

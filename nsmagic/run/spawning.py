@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from nsmagic.run.program import surroundings
 from nsmagic.run.result import Usage
 from nsmagic.wish.errors import NsmagicError
 from nsmagic.wish.plan import Plan
-from nsmagic.wish.steps import to_json
+from nsmagic.wish.steps import Fork, to_json
 
 _A_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -62,11 +64,13 @@ class SpawnerClient:
         """Whether this is our own spawner (not one inherited over fork) and still runs."""
         return self.owner == os.getpid() and self.process.poll() is None
 
-    def ask(self, kind: str, *, fds: list[int] | None = None, **data: Any) -> None:
+    def ask(
+        self, kind: str, *, fds: list[int] | None = None, buffers: Sequence[bytes] = (), **data: Any
+    ) -> None:
         """Send a request; NsmagicError if the spawner is gone."""
         try:
             with self._lock:
-                self._channel.send(kind, fds=fds or [], **data)
+                self._channel.send(kind, fds=fds or [], buffers=buffers, **data)
         except OSError as error:
             raise NsmagicError(
                 f"the spawner (PID {self.process.pid}) is gone: {error.strerror}",
@@ -121,10 +125,13 @@ class SpawnLauncher:
             cwd = os.open(".", _A_DIRECTORY)
             for fd in (stdin, cwd):
                 stack.callback(os.close, fd)
+            plan = self._plan.steps
+            order = {"steps": [to_json(step) for step in plan], "tty": self._tty, **surroundings()}
+            forks = [index for index, step in enumerate(plan) if isinstance(step, Fork)]
+            # The order itself is for the helper; the spawner passes it on unread.
             self._spawner.ask(
                 "spawn", fds=[theirs.fileno(), stdin, stdout, stderr, cwd],
-                steps=[to_json(step) for step in self._plan.steps], tty=self._tty,
-                **surroundings(),
+                buffers=[json.dumps(order).encode()], fork=forks[0] if forks else None,
             )  # fmt: skip
         self._channel = Channel(ours)
         return self._channel

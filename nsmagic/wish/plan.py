@@ -6,8 +6,8 @@ propagation, root, working directory, mounts, ids, capabilities, environment, bo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from nsmagic.wish import steps
 from nsmagic.wish.errors import WishError
@@ -18,19 +18,24 @@ from nsmagic.wish.options import BINFMT_MISC
 from nsmagic.wish.steps import Step
 from nsmagic.wish.unshare import settle
 
+# The paths that the cell itself follows, before any other root is in force.
+OWN_PATHS = ("root", "wd", "mount_proc")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
     """What the plan must know of this machine and process, read by `nsmagic.linux.situation`.
 
     `sys_admin`: CAP_SYS_ADMIN is effective.  `cgroup`: directory of the private cgroup that the
-    cell is born in, or None where none can be made.
+    cell is born in, or None where none can be made.  `own_paths`: what the paths below /proc/self
+    stand for in this process, because the cell is another one.
     """
 
     uids: Ids
     gids: Ids
     sys_admin: bool
     cgroup: str | None = None
+    own_paths: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +57,7 @@ def make_plan(
     """
     if init and "pid" not in wish.namespaces:
         raise WishError("--init needs a new PID namespace", hint="Add --pid (-p).")
-    isolation = settle(wish)
+    isolation = _with_own_paths(settle(wish), situation.own_paths)
     notes: list[str] = []
     if not strict:
         isolation, notes = _imply(isolation, situation)
@@ -70,6 +75,11 @@ def make_plan(
         body,
     )
     return Plan(isolation=isolation, steps=listed, notes=tuple(notes))
+
+
+def _with_own_paths(wish: Isolation, paths: Mapping[str, str]) -> Isolation:
+    named = {name: getattr(wish, name) for name in OWN_PATHS}
+    return replace(wish, **{name: paths[path] for name, path in named.items() if path in paths})
 
 
 def _imply(wish: Isolation, situation: Situation) -> tuple[Isolation, list[str]]:

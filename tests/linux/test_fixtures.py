@@ -36,11 +36,9 @@ def test_what_is_no_link(text: str) -> None:
 
 
 @given(st.text())
-def test_no_link_crashes(text: str) -> None:
-    try:
-        parse_link(text)
-    except ValueError as problem:
-        assert repr(text) in str(problem)
+def test_no_text_confuses(text: str) -> None:
+    with pytest.raises(ValueError, match="names no namespace"):
+        parse_link(f"{text}:[1]]")
 
 
 @pytest.mark.parametrize("name", ["sh", "a) S 7 (b", ") ) )", "", "two\nlines"])

@@ -25,7 +25,7 @@ KINDS = "mnt uts ipc net pid user cgroup time"
 STATE = r"""
 for n in KINDS; do readlink /proc/$$/ns/$n; done
 cat /proc/$$/uid_map /proc/$$/gid_map /proc/$$/setgroups /proc/$$/timens_offsets
-grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Umask|Sig[BI])' /proc/$$/status
+grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Umask)' /proc/$$/status
 readlink /proc/$$/cwd /proc/$$/root
 umask; ulimit -a; nice
 """.replace("KINDS", KINDS)
@@ -117,7 +117,8 @@ def test_a_timeout(kernel: KernelDriver) -> None:
 
 
 def test_a_terminal(kernel: KernelDriver) -> None:
-    body = "read line\nthe line\necho \"<$line>\"; tty | cut -c-9; stty size; printf '\\033[31mred\\033[0m'"
+    shown = "echo \"<$line>\"; tty; stty size; printf '\\033[31mred\\033[0m'"
+    body = f"read line\nthe line\n{shown}"
     found = out(kernel, f"%%unshare --user --tty bash --noediting\n{body}")
     for part in ("<the line>", "/dev/pts/", "24 100", "\x1b[31mred\x1b[0m"):
         assert part in found, found
@@ -149,6 +150,20 @@ def test_a_file_named_as_the_notebook_names_it(
         out(kernel, "f.close(); del f; os.chdir('/')")
         for name in ("by-descriptor", "by-name"):
             subprocess.run(["umount", tmp_path / name], check=False, capture_output=True)
+
+
+@pytest.mark.parametrize("program", ["", " /bin/pwd"])
+def test_a_directory_that_the_notebook_has_open(
+    kernel: KernelDriver, tmp_path: Path, program: str
+) -> None:
+    out(kernel, f"import os; fd = os.open({str(tmp_path)!r}, os.O_RDONLY)")
+    path = "/proc/self/fd/" + out(kernel, "print(fd)").strip()
+    body = "" if program else "print(os.getcwd())"
+    assert out(kernel, f"%%unshare -r --wd={path}{program}\n{body}") == f"{tmp_path}\n"
+    if not program:
+        (tmp_path / "only").touch()
+        assert "['only']" in out(kernel, f"%%unshare -r --root={path}\nprint(os.listdir('/'))")
+    out(kernel, "os.close(fd); del fd")
 
 
 @root_only

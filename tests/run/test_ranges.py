@@ -88,8 +88,7 @@ def test_as_the_program_does(as_user: Account, tmp_path: Path) -> None:
     assert as_root[1:] == [f"0 {uid} 1 {behind_root} 0 {gid} 1 {behind_root} allow".split()] * 2
     assert itself[1:] == [f"{uid} {uid} 1 {around} {gid} {gid} 1 {around} allow".split()] * 2
     assert users[1:] == [f"0 {uid} 1 {behind_root} 0 {gid} 1 deny".split()] * 2
-    for program, *ours in (alone, users):
-        assert [program] * 2 == ours
+    assert alone[0] == alone[1], "the program's own, which before 2.40 lost an id beside -r"
 
 
 @needs(newuidmap)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 import pytest
 
@@ -160,6 +161,13 @@ def test_what_was_added_is_said(who: str, line: str, starts: list[str]) -> None:
     notes = plan_of(who, line).notes
     assert len(notes) == len(starts)
     assert all(note.startswith(start) for note, start in zip(notes, starts, strict=True))
+
+
+def test_paths_of_the_notebook_itself_are_followed_for_the_cell() -> None:
+    paths = {"/proc/self/fd/9": "/srv"}
+    wish, _, _ = read_unshare("-R /proc/self/fd/9 -w /tmp", SystemNames())
+    plan = make_plan(wish, replace(WHO["root"], own_paths=paths), steps.RunPython())
+    assert plan.steps[1:3] == (steps.Chroot(root="/srv"), steps.Chdir(wd="/tmp"))
 
 
 def test_the_body_is_the_last_step() -> None:

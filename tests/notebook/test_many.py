@@ -1,0 +1,161 @@
+"""Isolated cells in a row while another thread prints: nothing hangs, nothing grows."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.notebook.ending import children
+from tests.support.kernel_driver import KernelDriver
+from tests.support.leaks import SPAWNER
+from tests.support.sandboxes import readonly_cgroup, sandboxes_work
+from tests.support.skips import needs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.linux, needs(sandboxes_work)]
+
+GROWTH = 20 * 2**20  # bytes of resident memory that 2,000 cells may cost
+CELLS = {  # each kind of body, in each way of holding its processes together
+    "python, pid": "%%unshare --pid --net --mount --uts --ipc --mount-proc\nprint(os.getpid())",
+    "python": "%%unshare --uts\nprint(1)",
+    "program, pid": "%%unshare --pid --mount --mount-proc bash\necho $$",
+    "program": "%unshare --uts echo 1",
+}
+PRINTER = """
+import os, sys, threading, logging
+stop = threading.Event()
+def chatter():
+    count = 0
+    while not stop.wait(0.005):
+        count += 1
+        sys.stdout.write(f"chatter {count}\\n")
+        if count % 10 == 0:
+            sys.stdout.flush()
+            logging.getLogger().warning("chatter %s", count)
+thread = threading.Thread(target=chatter)
+thread.start()
+"""
+
+
+@pytest.fixture(scope="module", params=["host", "keeper"])
+def a_kernel(request: pytest.FixtureRequest) -> Iterator[KernelDriver]:
+    """A kernel that can make cgroups, and one that cannot."""
+    with KernelDriver(prefix=readonly_cgroup([]) if request.param == "keeper" else ()) as driver:
+        yield driver
+
+
+def spawners(kernel: KernelDriver) -> list[int]:
+    return [
+        int(pid)
+        for tasks in Path(f"/proc/{kernel.pid}/task").glob("*/children")
+        for pid in tasks.read_text().split()
+        if SPAWNER in Path(f"/proc/{pid}/cmdline").read_text()
+    ]
+
+
+def descriptors(pid: int) -> Counter[str]:
+    """How many of each kind a process has open, but for the history that IPython opens anew."""
+    found: Counter[str] = Counter()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            target = re.sub(r"\d+", "", os.readlink(entry))
+            if "history.sqlite" not in target:
+                found[target] += 1
+    return found
+
+
+def status(pid: int, name: str) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1])
+    raise AssertionError(name)
+
+
+def state(kernel: KernelDriver) -> dict[str, object]:
+    """What must not grow."""
+    kernel.run("import gc; gc.collect()")  # ipykernel has a socket for each thread that printed
+    (spawner,) = spawners(kernel)
+    return {
+        "descriptors": descriptors(kernel.pid),
+        "threads": status(kernel.pid, "Threads"),
+        "children": children(kernel.pid),
+        "the spawner's descriptors": descriptors(spawner),
+        "the spawner": spawner,
+        "groups": sorted(Path("/sys/fs/cgroup").glob(f"**/nsmagic-{kernel.pid}-*")),
+    }
+
+
+@contextlib.contextmanager
+def chatter(kernel: KernelDriver) -> Iterator[None]:
+    """Another thread that prints and logs meanwhile."""
+    kernel.run(PRINTER, raise_error=True)
+    try:
+        yield
+    finally:
+        kernel.run("stop.set(); thread.join()")
+
+
+def run_all(kernel: KernelDriver) -> None:
+    for name, cell in CELLS.items():
+        run = kernel.run(cell, timeout=30)
+        run.raise_error()
+        lines = [line for line in run.stdout.splitlines() if "chatter" not in line]
+        assert lines == ["1"], name
+
+
+def run_many(kernel: KernelDriver, rounds: int) -> None:
+    """Run each kind of cell `rounds` times; look at the state before and after."""
+    with chatter(kernel):  # what is made once and stays
+        run_all(kernel)
+    before = state(kernel)
+    (spawner,) = spawners(kernel)
+    memory = [status(pid, "VmRSS") for pid in (kernel.pid, spawner)]
+    with chatter(kernel):
+        for _ in range(rounds):
+            run_all(kernel)
+    assert kernel.run("6 * 7").result == {"text/plain": "42"}
+    assert state(kernel) == before
+    grown = [status(pid, "VmRSS") - was for pid, was in zip((kernel.pid, spawner), memory)]
+    assert max(grown) * 1024 < GROWTH
+
+
+def test_200_cells_in_a_row(a_kernel: KernelDriver) -> None:
+    run_many(a_kernel, 200 // len(CELLS))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_2000_cells_in_a_row(a_kernel: KernelDriver) -> None:
+    run_many(a_kernel, 2000 // len(CELLS))
+
+
+def test_failing_cells_leave_as_little(a_kernel: KernelDriver) -> None:
+    """Refused steps, missing programs, exceptions, exits, stops by time."""
+    cells = [
+        "%%unshare --uts --root /nonexistent\n1",
+        "%unshare --uts --wd /nonexistent true",
+        "%unshare --uts no-such-program",
+        "%unshare --uts false",
+        "%%unshare --uts\n1/0",
+        "%%unshare --pid\nimport os; os._exit(3)",
+        "%%unshare --uts\nimport os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+        "%%unshare --uts --timeout 0.05\nimport time; time.sleep(100)",
+        "%unshare --uts --timeout 0.05 sleep 100",
+        "%%unshare --uts --return x\nx = lambda: 1; x.lock = __import__('threading').Lock()",
+        "%unshare --bogus",
+    ]
+    for cell in cells:
+        a_kernel.run(cell)
+    before = state(a_kernel)
+    for _ in range(3):
+        for cell in cells:
+            assert a_kernel.run(cell).status == "error", cell
+    assert state(a_kernel) == before
