@@ -29,7 +29,7 @@ def read_situation(wish: Isolation, cgroup: str | None = None) -> Situation:
 
 
 def _own_paths(wish: Isolation) -> dict[str, str]:
-    """Return where the paths of the wish lead that name this process; inside a new root none can."""
+    """Return where paths of the wish lead that name this process; inside a new root none can."""
     names = ("root",) if wish.root is not None else OWN_PATHS
     paths = (getattr(wish, name) for name in names)
     return {path: os.path.realpath(path) for path in paths if path and path.startswith(_OURSELVES)}

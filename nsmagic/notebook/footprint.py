@@ -48,7 +48,8 @@ class Footprint:
     def entered(self, pid: int) -> None:
         """Note the namespaces of the cell's main process, whose set-up is done.
 
-        A program may end sooner than we look; then only their types are known.
+        A program may end sooner than we look: what a zombie was in is gone with it, except for its
+        user and PID namespaces.  Then only the types of the others are known.
         """
         with suppress(OSError):
             self.cell = read_links(f"/proc/{pid}")
@@ -75,7 +76,9 @@ class Footprint:
                 for change in differences(self.before, after)
             ),
             left=self.left,
-            shared=tuple(kind for kind in TYPES if self.cell and kind not in self._new()),
+            shared=tuple(
+                kind for kind in TYPES if kind in self.cell and kind not in self._new()
+            ),
         )  # fmt: skip
 
     def _new(self) -> list[str]:

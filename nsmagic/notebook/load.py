@@ -19,7 +19,9 @@ _MAGICS = (IsolationMagics, RootfsMagics, SeeingMagics)
 def load(shell: InteractiveShell) -> None:
     """Register the magics and start the spawner, so that the first cell need not wait for it."""
     spawner()
-    shell.register_magics(*_MAGICS)
+    isolation = IsolationMagics(shell)
+    seeing = SeeingMagics(shell, last=lambda: isolation.runner.footprint)
+    shell.register_magics(isolation, RootfsMagics, seeing)
     if empty_body not in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.append(empty_body)
 

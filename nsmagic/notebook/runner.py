@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from nsmagic.notebook.explain import ExplainView
+    from nsmagic.notebook.footprint import Footprint
 
 _numbers = itertools.count(1)
 
@@ -49,6 +51,7 @@ class Runner:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self.limits = OutputLimits()
+        self.footprint: Footprint | None = None
         self._noted: set[str] = set()
 
     def run(self, request: Request) -> Job | None:
@@ -64,6 +67,7 @@ class Runner:
             self._say(plan.notes, publisher)
         running = RunningCell(self._shell, request, plan, publisher, explained, self.limits, number)
         running.start(Tree(number, spawner(), group))
+        self.footprint = running.footprint
         self._say(quiesce.take_notes(), publisher)
         if not request.ours.bg:
             running.finish()
@@ -137,12 +141,20 @@ class RunningCell:
         ours = self._request.ours
         if ours.returns:
             self._before = dict(self._shell.user_ns)
+        self.footprint = self._begin()
         text = self._request.text if self._request.argv else ""
         self._sandbox = Sandbox(
             self._plan, self._launcher(text), tree, self._listener,
             timeout=ours.timeout, terminal=Terminal(text) if ours.tty else None,
+            entered=self.footprint.entered,
         )  # fmt: skip
         self._sandbox.start()
+
+    def _begin(self) -> Footprint:
+        from nsmagic.notebook.footprint import Footprint  # loading nsmagic does not wait for it
+
+        types = [step.types for step in self._plan.steps if isinstance(step, steps.Unshare)]
+        return Footprint.begin(self._request.head.splitlines()[0], frozenset(chain(*types)))
 
     def _launcher(self, text: str) -> Launcher:
         ours = self._request.ours
@@ -196,6 +208,7 @@ class RunningCell:
             refused = error
             raise
         finally:
+            self.footprint.ended(left=self._sandbox.result.left)
             self._output.finish()
             if self._explained is not None:
                 self._explained.update(self._sandbox.result, refused)

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any, Final
 
@@ -32,15 +33,17 @@ class Sandbox:
     def __init__(
         self, plan: Plan, launcher: Launcher, tree: Tree, listener: Listener,
         *, timeout: float | None = None, terminal: Terminal | None = None,
+        entered: Callable[[int], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self.plan = plan
         self._out: Output = terminal or OutputPipe()
         self._err: Output = terminal or OutputPipe()
         self.result = Result()
         self._launcher, self._tree, self._listener = launcher, tree, listener
-        self._timeout = timeout
+        self._timeout, self._entered = timeout, entered
         self._ready = self._over = False
-        self._forked_all = not any(isinstance(step, steps.Fork) for step in plan.steps)
+        self._forks = any(isinstance(step, steps.Fork) for step in plan.steps)
+        self._forked_all = not self._forks
         self._refused: StepError | None = None
         self._cleanup = ExitStack()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -170,6 +173,7 @@ class Sandbox:
         if self._launcher.pidfd >= 0:
             self._poller.unregister(self._launcher.pidfd)
         self._launcher.forked(frame)
+        self._entered(self._launcher.cell)
         if self._launcher.pidfd >= 0 and not self.result.stopped:
             self._answer("noted")  # for our own child; the spawner's waits for the spawner
         self._forked_all = True
@@ -202,6 +206,8 @@ class Sandbox:
 
     def _started(self, frame: Frame) -> None:
         self._ready = True
+        if not self._forks:
+            self._entered(self._launcher.cell)
         if self.result.stopped:  # while there was no process yet that could be killed
             self._tree.kill()
         self.result.spent = frame.data["spent"]

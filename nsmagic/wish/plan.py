@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from nsmagic.wish import steps
 from nsmagic.wish.errors import WishError
@@ -79,7 +80,8 @@ def make_plan(
 
 def _with_own_paths(wish: Isolation, paths: Mapping[str, str]) -> Isolation:
     named = {name: getattr(wish, name) for name in OWN_PATHS}
-    return replace(wish, **{name: paths[path] for name, path in named.items() if path in paths})
+    changes: dict[str, Any] = {name: paths[path] for name, path in named.items() if path in paths}
+    return replace(wish, **changes)
 
 
 def _imply(wish: Isolation, situation: Situation) -> tuple[Isolation, list[str]]:

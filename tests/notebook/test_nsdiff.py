@@ -162,15 +162,19 @@ def test_a_number_given_to_another_namespace_is_not_mistaken() -> None:
         assert footprint.report().still_here == ()
 
 
-def test_a_cell_that_ended_before_it_was_seen() -> None:
+@pytest.mark.parametrize("reaped", [True, False])
+def test_a_cell_that_ended_before_it_was_seen(reaped: bool) -> None:
     footprint = Footprint.begin("%unshare --net true", frozenset({"net"}))
-    with subprocess.Popen(["true"]) as child:
-        pass
-    footprint.entered(child.pid)
+    child = os.posix_spawn("/bin/true", ["true"], os.environ)
+    os.waitid(os.P_PID, child, os.WEXITED | (0 if reaped else os.WNOWAIT))
+    footprint.entered(child)
     footprint.ended()
-    assert [each.text for each in footprint.report().namespaces] == [
-        "not seen: the cell ended at once"
-    ]
+    report = footprint.report()
+    assert [each.text for each in report.namespaces] == ["not seen: the cell ended at once"]
+    assert "uts" not in report.shared  # nobody knows
+    if not reaped:
+        assert "user" in report.shared
+        os.waitpid(child, 0)
 
 
 MOVED = """

@@ -1,0 +1,141 @@
+"""Stopping and ending the processes of a cell."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nsmagic.linux import cgroups
+from nsmagic.run.spawning import SpawnerClient
+from nsmagic.run.tree import GRACE_SECONDS, Tree
+from tests.support.skips import needs, probe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.linux
+
+LISTENER = """
+trap 'echo INT' INT
+trap 'echo TERM' TERM
+bash -c "trap 'echo child INT' INT; trap '' TERM; echo ready; while :; do read -t 100 <> <(:); done" &
+while :; do wait; done
+"""
+
+
+@probe
+def a_private_cgroup() -> str | None:
+    return None if cgroups.private_place() else "no cgroup can be made here"
+
+
+@pytest.fixture
+def guard() -> Iterator[SpawnerClient]:
+    client = SpawnerClient()
+    yield client
+    client.close()
+
+
+def start(text: str) -> subprocess.Popen[str]:
+    """A leader of a session, as the main process of a cell is."""
+    return subprocess.Popen(
+        ["bash", "-c", text], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def adopt(tree: Tree, process: subprocess.Popen[str]) -> None:
+    pidfd = os.pidfd_open(process.pid)
+    tree.adopt(process.pid, pidfd, guard=True)
+    os.close(pidfd)
+
+
+def lines(process: subprocess.Popen[str], count: int) -> list[str]:
+    assert process.stdout is not None
+    return sorted(process.stdout.readline().rstrip() for _ in range(count))
+
+
+def test_int_then_term_then_kill(guard: SpawnerClient) -> None:
+    """To the whole process group, as a terminal does; each `GRACE_SECONDS` after the one before."""
+    tree = Tree(1, guard)
+    with start(LISTENER) as process:
+        adopt(tree, process)
+        assert lines(process, 1) == ["ready"]
+        assert tree.deadline is None
+        tree.stop(100.0)
+        assert lines(process, 2) == ["INT", "child INT"]
+        assert tree.deadline == 100.0 + GRACE_SECONDS
+        tree.tick(100.0 + GRACE_SECONDS - 0.01)
+        assert tree.deadline == 100.0 + GRACE_SECONDS, "nothing was due"
+        tree.tick(100.0 + GRACE_SECONDS)
+        assert lines(process, 1) == ["TERM"]
+        os.killpg(process.pid, 0)
+        tree.tick(100.0 + 2 * GRACE_SECONDS)
+        assert process.wait() == -signal.SIGKILL
+        assert tree.deadline is None
+        os.killpg(process.pid, signal.SIGKILL)  # the child, which no cgroup holds
+    tree.clear()
+
+
+def test_kill_ends_a_stop(guard: SpawnerClient) -> None:
+    tree = Tree(1, guard)
+    with start("trap '' INT; echo ready; sleep 1000 & wait; wait") as process:
+        adopt(tree, process)
+        assert lines(process, 1) == ["ready"]
+        tree.stop(100.0)
+        tree.kill()
+        assert tree.deadline is None
+        assert process.wait() == -signal.SIGKILL
+        os.killpg(process.pid, signal.SIGKILL)
+    tree.clear()
+
+
+def test_a_process_that_ended(guard: SpawnerClient) -> None:
+    tree = Tree(1, guard)
+    with start("exit 3") as process:
+        adopt(tree, process)
+        process.wait()
+    tree.stop(100.0)
+    tree.tick(200.0)
+    tree.kill()
+    assert tree.clear() == 0
+
+
+def test_no_process_yet(guard: SpawnerClient) -> None:
+    tree = Tree(1, guard)
+    tree.stop(100.0)
+    tree.tick(200.0)
+    tree.kill()
+    assert tree.clear() == 0
+
+
+@needs(a_private_cgroup)
+def test_a_cgroup_ends_daemons_too(guard: SpawnerClient) -> None:
+    place = cgroups.private_place()
+    assert place is not None
+    group = place / f"nsmagic-{os.getpid()}-cell1"
+    tree = Tree(1, guard, group)
+    enter = f"echo 0 > {group}/cgroup.procs; (setsid sleep 1000 > /dev/null &); "
+    with start(f"{enter} (setsid sleep 1000 > /dev/null &); echo ready; sleep 1000") as process:
+        adopt(tree, process)
+        assert lines(process, 1) == ["ready"]
+        tree.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert tree.clear() == 0
+    assert not group.exists()
+
+
+@needs(a_private_cgroup)
+def test_what_outlived_the_main_process_is_counted(guard: SpawnerClient) -> None:
+    place = cgroups.private_place()
+    assert place is not None
+    group: Path = place / f"nsmagic-{os.getpid()}-cell1"
+    tree = Tree(1, guard, group)
+    with start(f"echo 0 > {group}/cgroup.procs; sleep 1000 > /dev/null & sleep 1000 > /dev/null &"):
+        pass
+    assert tree.clear() == 2
+    assert tree.clear() == 0, "a second time there is nothing"
+    assert not group.exists()
