@@ -28,7 +28,10 @@ MNT_DETACH: Final = 0x2
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_CHILD_SUBREAPER: Final = 36
 PR_GET_TID_ADDRESS: Final = 40
+PR_GET_DUMPABLE: Final = 3
+PR_SET_DUMPABLE: Final = 4
 PR_CAP_AMBIENT: Final = 47
+PR_CAP_AMBIENT_IS_SET: Final = 1
 PR_CAP_AMBIENT_RAISE: Final = 2
 
 # of clone(2)
@@ -186,16 +189,46 @@ def effective_capabilities() -> int:
 
 def keep_capabilities() -> None:
     """Make the permitted set inheritable and ambient, so that execve(2) keeps it."""
-    header = ctypes.create_string_buffer(struct.pack("Ii", 0x20080522, 0), 8)
-    data = ctypes.create_string_buffer(24)
-    if _libc.capget(header, data) != 0:
-        _fail()
-    low, high = struct.unpack("3I3I", data.raw)[1::3]
-    words = list(struct.unpack("3I3I", data.raw))
-    words[2], words[5] = low, high
-    if _libc.capset(header, ctypes.create_string_buffer(struct.pack("6I", *words), 24)) != 0:
-        _fail()
-    permitted = high << 32 | low
+    effective, permitted, _ = _capabilities()
+    _set_capabilities(effective, permitted, permitted)
     for capability in range(64):
         if permitted >> capability & 1:
             prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability)
+
+
+def lose_capabilities() -> None:
+    """Keep the capabilities that execve(2) of a plain program would: root all, others the ambient.
+
+    See "Transformation of capabilities during execve()" in capabilities(7).
+    """
+    if 0 in os.getresuid()[:2]:
+        return
+    _, permitted, inheritable = _capabilities()
+    ambient = sum(
+        1 << capability
+        for capability in range(64)
+        if permitted >> capability & 1 and prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, capability)
+    )
+    _set_capabilities(ambient, ambient, inheritable)
+
+
+_CAPABILITIES_V3: Final = 0x20080522
+
+
+def _capabilities() -> tuple[int, int, int]:
+    """Return the effective, permitted and inheritable sets of this thread, capget(2)."""
+    header = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITIES_V3, 0), 8)
+    data = ctypes.create_string_buffer(24)
+    if _libc.capget(header, data) != 0:
+        _fail()
+    words = struct.unpack("6I", data.raw)
+    effective, permitted, inheritable = (words[i] | words[i + 3] << 32 for i in range(3))
+    return effective, permitted, inheritable
+
+
+def _set_capabilities(effective: int, permitted: int, inheritable: int) -> None:
+    sets = effective, permitted, inheritable
+    words = [each & 0xFFFF_FFFF for each in sets] + [each >> 32 for each in sets]
+    header = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITIES_V3, 0), 8)
+    if _libc.capset(header, ctypes.create_string_buffer(struct.pack("6I", *words), 24)) != 0:
+        _fail()

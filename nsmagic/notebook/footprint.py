@@ -110,7 +110,7 @@ class CellNamespace:
     def text(self) -> str:
         """Return in words what became of it."""
         if self.id is None:
-            return "not seen: the cell ended at once"
+            return "not seen: the cell has only just begun, or ended at once"
         if self.now is None:
             return "gone"
         holders = [f"PID {pid}" for pid in self.now.pids]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from functools import singledispatch
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from nsmagic.wish.steps import Step
 
 
 @singledispatch
-def perform_outside(step: Step, pid: int) -> None:  # noqa: ARG001
-    """Do one `outside` step in the parent, on behalf of the child `pid`."""
+def perform_outside(step: Step, pid: int) -> Callable[[], None] | None:  # noqa: ARG001
+    """Do one `outside` step in the parent, on behalf of the child `pid`.
+
+    Returns what undoes it, where it outlives the child.
+    """
     raise TypeError(f"no way to do {type(step).__name__} from outside")
 
 
@@ -33,14 +37,22 @@ def _(step: steps.MapIdsByHelper, pid: int) -> None:
 
 
 @perform_outside.register
-def _(step: steps.Persist, pid: int) -> None:
+def _(step: steps.Persist, pid: int) -> Callable[[], None]:
     made = _make_file(step.file)
+    file = Path(step.file).resolve()
     try:
         syscalls.mount(f"/proc/{pid}/ns/{step.link}", step.file, None, syscalls.MS_BIND)
     except OSError:
         if made:
-            Path(step.file).unlink()
+            file.unlink()
         raise
+
+    def undo() -> None:
+        syscalls.umount2(str(file), syscalls.MNT_DETACH)
+        if made:
+            file.unlink()
+
+    return undo
 
 
 def _make_file(path: str) -> bool:

@@ -42,6 +42,7 @@ def perform_all(plan: Sequence[Step], channel: Channel, handover: Handover) -> l
     A step that Linux refuses is reported on `channel` and ends the process.
     """
     spent: list[float] = []
+    dumpable = syscalls.prctl(syscalls.PR_GET_DUMPABLE)
     with ExitStack() as noted:  # the parent takes note while we go on
         for index, step in enumerate(plan[:-1]):
             start = time.time()  # the wall clock, because a time namespace moves all others
@@ -58,7 +59,17 @@ def perform_all(plan: Sequence[Step], channel: Channel, handover: Handover) -> l
                 noted.close()
                 refuse(index, error, channel, spent)
             spent.append((time.time() - start) * 1e3)
+    if isinstance(plan[-1], steps.RunPython):
+        _as_after_execve(plan, dumpable)
     return spent
+
+
+def _as_after_execve(plan: Sequence[Step], dumpable: int) -> None:
+    """Have the capabilities and the access to our own /proc/self that a program here would have."""
+    if any(isinstance(step, steps.Unshare) and "user" in step.types for step in plan):
+        syscalls.lose_capabilities()
+    if dumpable == 1:  # which a change of ids took back, prctl(2)
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
 
 
 def refuse(index: int, error: OSError, channel: Channel, spent: list[float]) -> None:

@@ -45,6 +45,7 @@ class Sandbox:
         self._forks = any(isinstance(step, steps.Fork) for step in plan.steps)
         self._forked_all = not self._forks
         self._refused: StepError | None = None
+        self._undo: list[Callable[[], None]] = []
         self._cleanup = ExitStack()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._cleanup.callback(os.close, self._wake)
@@ -88,6 +89,9 @@ class Sandbox:
             self.result.left = self._tree.clear() + self._launcher.left
             self._drain()
         self.result.seconds = time.monotonic() - self._started_at
+        if self._refused is not None or not self._ready:
+            for undo in reversed(self._undo):
+                undo()
         if self._refused is not None:
             raise self._refused
         return self.result
@@ -136,7 +140,10 @@ class Sandbox:
 
     def _read_all(self) -> None:
         """Take what is there now, and no more: of a cell that goes on writing there is no end."""
-        for stream, pipe in (("stdout", self._out), ("stderr", self._err)):
+        both = {"stdout": self._out, "stderr": self._err}
+        if self._err is self._out:  # a terminal: what comes between two looks is not stderr's
+            del both["stderr"]
+        for stream, pipe in both.items():
             left = max(waiting(pipe), _MOST)
             while left > 0 and (data := pipe.read()):
                 self._listener.output(stream, data)
@@ -182,12 +189,15 @@ class Sandbox:
             self._tree.kill()
 
     def _outside(self, frame: Frame) -> None:
+        pid = self._launcher.cell or frame.data["pid"]  # before a Fork step the spawner told none
         try:
-            perform_outside(self.plan.steps[frame.data["index"]], self._launcher.cell)
+            undo = perform_outside(self.plan.steps[frame.data["index"]], pid)
         except OSError as error:
             answer = {"errno": error.errno, "text": error.strerror, "path": error.filename}
         else:
             answer = {"errno": 0, "text": "", "path": None}
+            if undo is not None:
+                self._undo.append(undo)
         self._answer("done", **answer)
 
     def _answer(self, kind: str, **data: Any) -> None:

@@ -17,6 +17,8 @@ STATUS = (
     "NoNewPrivs", "SigBlk",
 )  # fmt: skip
 
+ADDED = {"LC_CTYPE", "KMP_INIT_AT_FORK"}  # by Python itself in the C locale, and by threadpoolctl
+
 
 def read(name: str) -> str:
     """The text of a file in /proc/self."""
@@ -57,7 +59,7 @@ def facts() -> dict[str, Any]:
         "mounts": mounts(),
         "root": os.readlink("/proc/self/root"),
         "cwd": os.readlink("/proc/self/cwd"),
-        "environment": sorted(name for name in os.environ if name != "LC_CTYPE"),
+        "environment": sorted(os.environ.keys() - ADDED),
         "alone": not [name for name in os.listdir("/proc") if name.isdigit() and name != "1"],
     }  # fmt: skip
 
