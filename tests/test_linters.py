@@ -12,7 +12,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((PROJECT / "nsmagic").rglob("*.py"))
 LONGEST_FUNCTION = 40  # lines
-LONGEST_FILE = 250
+LONGEST_FILE = 300
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
 
-from nsmagic.linux import cgroups
 from nsmagic.run.channel import Channel, Frame
+from nsmagic.run.guards import Guard
 from nsmagic.run.keeper import kill_descendants
 from nsmagic.run.program import be_ready
 
@@ -42,14 +42,6 @@ class Helper:
     cell: int = 0
     kept: bool = False
     listening: bool = True
-
-
-@dataclass
-class Guard:
-    """What must end with the kernel although it is not our child."""
-
-    pidfd: int = -1
-    cgroup: Path | None = None
 
 
 @dataclass
@@ -156,14 +148,13 @@ class Spawner:
         if frame.data.get("cgroup"):
             guard.cgroup = Path(frame.data["cgroup"])
         if self.control.fds:
-            _close(guard.pidfd)
-            guard.pidfd = self.control.fds.pop(0)
+            guard.take(self.control.fds.pop(0))
 
     def on_release(self, frame: Frame) -> None:
         """Forget a cell that ended."""
         guard = self.guards.pop(frame.data["cell"], None)
         if guard is not None:
-            _close(guard.pidfd)
+            guard.forget()
 
     def reap(self) -> None:
         """Reap every child that ended and tell the cells whose process it was."""
@@ -194,18 +185,10 @@ class Spawner:
     def end_all(self) -> None:
         """Kill every process and remove every cgroup of the dead kernel's cells."""
         for guard in self.guards.values():
-            if guard.pidfd >= 0:
-                with suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(guard.pidfd, signal.SIGKILL)
-        for guard in self.guards.values():
-            if guard.cgroup is not None:
-                with suppress(OSError):  # gone already, or never made
-                    cgroups.kill(guard.cgroup)
+            guard.kill()
         kill_descendants(os.getpid(), os.open("/proc", os.O_RDONLY | os.O_CLOEXEC))
         for guard in self.guards.values():
-            if guard.cgroup is not None:
-                with suppress(OSError):
-                    cgroups.remove(guard.cgroup)
+            guard.remove()
 
 
 def refuse_cell(channel: Channel, index: int, error: OSError) -> None:
@@ -226,11 +209,6 @@ def introduce(pid: int, channel: Channel) -> None:
             channel.send("forked", pid=pid, fds=[pidfd])
         finally:
             os.close(pidfd)
-
-
-def _close(fd: int) -> None:
-    if fd >= 0:
-        os.close(fd)
 
 
 def main(argv: list[str]) -> NoReturn:

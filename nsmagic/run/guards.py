@@ -1,0 +1,44 @@
+"""What the spawner ends when the kernel dies, although it is not the spawner's own child."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+from nsmagic.linux import cgroups
+
+
+class Guard:
+    """The main process of one cell, by pidfd, and the cell's cgroup; either may be unknown."""
+
+    def __init__(self) -> None:
+        self.cgroup: Path | None = None
+        self._pidfd = -1
+
+    def take(self, pidfd: int) -> None:
+        """Take the process in the place of the one before."""
+        self.forget()
+        self._pidfd = pidfd
+
+    def forget(self) -> None:
+        """Forget the process: the cell has ended, or another process goes on."""
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+    def kill(self) -> None:
+        """Kill the process and everything in the cgroup."""
+        if self._pidfd >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        if self.cgroup is not None:
+            with suppress(OSError):  # gone already, or never made
+                cgroups.kill(self.cgroup)
+
+    def remove(self) -> None:
+        """Remove the cgroup, once it is empty."""
+        if self.cgroup is not None:
+            with suppress(OSError):
+                cgroups.remove(self.cgroup)
