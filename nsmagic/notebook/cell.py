@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import getpass
 import signal
-import threading
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.error import StdinNotImplementedError
 
 from nsmagic.notebook.publish import CaptureOutput, CellOutput
 from nsmagic.notebook.publishers import IOPubPublisher, TerminalPublisher
+from nsmagic.notebook.stopping import on_sigint
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.result import Result
 from nsmagic.run.values import Refused, read_value
@@ -125,16 +124,3 @@ class CellListener:
             # A background cell ends while another one runs, to which it would be attached.
             if item["source"] in _PAYLOADS and self.asks and manager is not None:
                 manager.write_payload(item)
-
-
-@contextmanager
-def on_sigint(handler: Callable[..., object]) -> Generator[None]:
-    """Handle SIGINT by `handler`; does nothing but in the main thread, where alone one can."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -15,7 +15,7 @@ from nsmagic.linux import cgroups
 from nsmagic.linux.situation import read_situation
 from nsmagic.notebook import otherroot
 from nsmagic.notebook.body import Cell
-from nsmagic.notebook.cell import CellListener, on_sigint
+from nsmagic.notebook.cell import CellListener
 from nsmagic.notebook.child import ChildShell
 from nsmagic.notebook.failures import raise_for, verdict
 from nsmagic.notebook.jobs import Job
@@ -23,6 +23,7 @@ from nsmagic.notebook.pacing import OutputLimits
 from nsmagic.notebook.publish import CaptureOutput, CellOutput
 from nsmagic.notebook.publishers import IOPubPublisher, TerminalPublisher, publisher_for
 from nsmagic.notebook.request import Request
+from nsmagic.notebook.stopping import StopButton, on_sigint
 from nsmagic.run import quiesce
 from nsmagic.run.fork import Main
 from nsmagic.run.launch import ForkLauncher, Launcher
@@ -56,6 +57,11 @@ class Runner:
 
     def run(self, request: Request) -> Job | None:
         """Run the cell to its end and raise what it raised, or return it as a job (`--bg`)."""
+        button = StopButton()
+        with on_sigint(button):
+            return self._run(request, button)
+
+    def _run(self, request: Request, button: StopButton) -> Job | None:
         number = next(_numbers)
         group = self._group(request, number)
         plan = self._plan(request, group)
@@ -66,10 +72,10 @@ class Runner:
         if explained is None:  # whose table says it too
             self._say(plan.notes, publisher)
         running = RunningCell(self._shell, request, plan, publisher, explained, self.limits, number)
-        running.start(Tree(number, spawner(), group))
+        running.start(Tree(number, spawner(), group), button)
         self.footprint = running.footprint
         self._say(quiesce.take_notes(), publisher)
-        if not request.ours.bg:
+        if not request.ours.bg or button.pressed:
             running.finish()
             return None
         return running.in_background()
@@ -136,8 +142,8 @@ class RunningCell:
         self._listener.wanted = frozenset(request.ours.returns)
         self._before: dict[str, Any] = {}
 
-    def start(self, tree: Tree) -> None:
-        """Fork or spawn, in the calling thread."""
+    def start(self, tree: Tree, button: StopButton) -> None:
+        """Fork or spawn, in the calling thread; `button` stops the cell from the beginning."""
         ours = self._request.ours
         if ours.returns:
             self._before = dict(self._shell.user_ns)
@@ -148,6 +154,7 @@ class RunningCell:
             timeout=ours.timeout, terminal=Terminal(text) if ours.tty else None,
             entered=self.footprint.entered,
         )  # fmt: skip
+        button.aim(self._stop)
         self._sandbox.start()
 
     def _begin(self) -> Footprint:
@@ -173,9 +180,7 @@ class RunningCell:
 
     def finish(self) -> None:
         """Pump in this thread until the end, then raise what the cell raised, or assign."""
-        with on_sigint(lambda *_: self._stop()):
-            result = self._pump()
-        self._assign(result)
+        self._assign(self._pump())
 
     def in_background(self) -> Job:
         """Pump in a thread; return the job, shown as the cell's value."""

@@ -1,0 +1,45 @@
+"""The stop button, which is SIGINT: it stops the isolated cell, and never us half-way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+
+class StopButton:
+    """Handles SIGINT from before a cell exists: what was pressed by then reaches it at `aim`."""
+
+    def __init__(self) -> None:
+        self.pressed = 0
+        self._pid = os.getpid()
+        self._target: Callable[[], None] | None = None
+
+    def __call__(self, *_: object) -> None:
+        """Be pressed.  A forked copy does nothing: the terminal and Jupyter signal both of us."""
+        if os.getpid() != self._pid:
+            return
+        self.pressed += 1
+        if self._target is not None:
+            self._target()
+
+    def aim(self, target: Callable[[], None]) -> None:
+        """Let `target` stop the cell from now on."""
+        self._target = target
+        for _ in range(self.pressed):
+            target()
+
+
+@contextmanager
+def on_sigint(handler: Callable[..., object]) -> Generator[None]:
+    """Handle SIGINT by `handler`; does nothing but in the main thread, where alone one can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
