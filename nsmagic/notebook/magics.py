@@ -10,6 +10,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from nsmagic.notebook.failures import one_message
 from nsmagic.notebook.request import read_request
 from nsmagic.notebook.runner import Runner
+from nsmagic.notebook.stopping import StopButton, on_sigint
 from nsmagic.wish.options import UNSHARE
 from nsmagic.wish.usage import help_text
 
@@ -31,12 +32,13 @@ class IsolationMagics(Magics):
     @line_cell_magic
     def unshare(self, line: str, cell: str | None = None) -> Job | None:
         """Run the cell, Python or a program, in new namespaces, as unshare(1) does."""
-        with one_message():
+        button = StopButton()
+        with on_sigint(button), one_message():
             request = read_request("unshare", line, cell)
             if request.ours.help or request.ours.version:
                 sys.stdout.write(help_text(UNSHARE))
                 return None
-            return self.runner.run(request)
+            return self.runner.run(request, button)
 
 
 IsolationMagics.unshare.__doc__ = f"""{IsolationMagics.unshare.__doc__}

@@ -23,7 +23,7 @@ from nsmagic.notebook.pacing import OutputLimits
 from nsmagic.notebook.publish import CaptureOutput, CellOutput
 from nsmagic.notebook.publishers import IOPubPublisher, TerminalPublisher, publisher_for
 from nsmagic.notebook.request import Request
-from nsmagic.notebook.stopping import StopButton, on_sigint
+from nsmagic.notebook.stopping import StopButton
 from nsmagic.run import quiesce
 from nsmagic.run.fork import Main
 from nsmagic.run.launch import ForkLauncher, Launcher
@@ -55,13 +55,8 @@ class Runner:
         self.footprint: Footprint | None = None
         self._noted: set[str] = set()
 
-    def run(self, request: Request) -> Job | None:
+    def run(self, request: Request, button: StopButton) -> Job | None:
         """Run the cell to its end and raise what it raised, or return it as a job (`--bg`)."""
-        button = StopButton()
-        with on_sigint(button):
-            return self._run(request, button)
-
-    def _run(self, request: Request, button: StopButton) -> Job | None:
         number = next(_numbers)
         group = self._group(request, number)
         plan = self._plan(request, group)

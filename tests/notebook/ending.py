@@ -1,4 +1,4 @@
-"""Cells that do not want to end, and whether they did: for the tests of stop, time-out and death."""
+"""Cells that do not want to end, and whether they did: for tests of stop, time-out and death."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import contextlib
 import itertools
 import os
 import re
+import select
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.support import leaks
 
 if TYPE_CHECKING:
     from tests.support.cell_run import CellRun
@@ -71,9 +75,7 @@ UNWILLING = {
     "Python that ignores all": Unwilling(python="ignore_all()\nsay()\nwhile True: signal.pause()"),
     "a daemon of Python": Unwilling(python="daemon()\nsay()\ntime.sleep(1000)", processes=2),
     "a sleep of bash": Unwilling(bash="say_when 1 &\ncalled sleep 1000"),
-    "bash that ignores all": Unwilling(
-        bash="deaf\nsay_when 1 &\nwhile :; do called sleep 1; done"
-    ),
+    "bash that ignores all": Unwilling(bash="deaf\nsay_when 1 &\nwhile :; do called sleep 1; done"),
     "a stopped child": Unwilling(
         bash="""bash -c 'exec -a {name} sleep 1000' &
 until pgrep -f '^{name} '; do :; done > /dev/null
@@ -138,3 +140,37 @@ def children(pid: int) -> list[str]:
         for pid in tasks.read_text().split()
     ]
     return [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in pids]
+
+
+class World:
+    """What exists now because of a kernel of the test's own."""
+
+    def __init__(self) -> None:
+        self._before = leaks.snapshot()
+
+    def news(self) -> dict[str, list[str]]:
+        """What is new since, but for the descriptors of this process."""
+        news = leaks.snapshot().added(self._before)
+        news.pop("descriptors", None)
+        return news
+
+    def wait_for_end(self, processes: list[int], since: float) -> float:
+        """Wait until the processes ended and nothing else is left; how long that took."""
+        poll = select.poll()
+        with contextlib.ExitStack() as stack:
+            waited = set()
+            for pid in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    waited.add(pidfd := os.pidfd_open(pid))
+                    stack.callback(os.close, pidfd)
+                    poll.register(pidfd, select.POLLIN)
+            while waited and time.monotonic() < since + 10:
+                for pidfd, _ in poll.poll(1000):
+                    poll.unregister(pidfd)
+                    waited.discard(pidfd)
+        took = time.monotonic() - since
+        assert not waited, f"still there: {self.news()}"
+        return took
+
+    def pids(self) -> list[int]:
+        return [int(text.split()[0]) for text in self.news().get("processes", [])]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import select
 import signal
 import subprocess
 import time
@@ -14,14 +12,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.notebook.ending import UNWILLING, WAYS, begin, called, children, fresh_name, message
+from tests.notebook.ending import (
+    UNWILLING,
+    WAYS,
+    World,
+    begin,
+    called,
+    children,
+    fresh_name,
+    message,
+)
 from tests.support import leaks
 from tests.support.kernel_driver import KernelDriver
 from tests.support.sandboxes import readonly_cgroup, sandboxes_work
 from tests.support.skips import needs, root_only
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 pytestmark = [pytest.mark.linux, needs(sandboxes_work)]
 
@@ -32,43 +39,9 @@ OUTLIVING = {  # cells that leave a process behind which ignores all signals
 }
 
 
-class World:
-    """What exists now because of a kernel of the test's own."""
-
-    def __init__(self) -> None:
-        self._before = leaks.snapshot()
-
-    def news(self) -> dict[str, list[str]]:
-        """What is new since, but for the descriptors of this process."""
-        news = leaks.snapshot().added(self._before)
-        news.pop("descriptors", None)
-        return news
-
-    def wait_for_end(self, processes: list[int], since: float) -> float:
-        """Wait until the processes ended and nothing else is left; how long that took."""
-        poll = select.poll()
-        with contextlib.ExitStack() as stack:
-            waited = set()
-            for pid in processes:
-                with contextlib.suppress(ProcessLookupError):
-                    waited.add(pidfd := os.pidfd_open(pid))
-                    stack.callback(os.close, pidfd)
-                    poll.register(pidfd, select.POLLIN)
-            while waited and time.monotonic() < since + 10:
-                for pidfd, _ in poll.poll(1000):
-                    poll.unregister(pidfd)
-                    waited.discard(pidfd)
-        took = time.monotonic() - since
-        assert not waited, f"still there: {self.news()}"
-        return took
-
-    def pids(self) -> list[int]:
-        return [int(text.split()[0]) for text in self.news().get("processes", [])]
-
-
 @pytest.fixture
-def world() -> Iterator[World]:
-    yield World()
+def world() -> World:
+    return World()
 
 
 def start_kernel(way: str) -> KernelDriver:

@@ -59,8 +59,11 @@ FLOODS = {
     "stderr": ("%%unshare --uts bash\nyes 'twenty bytes a line' | head -c {size} >&2", LINE),
     "binary": ("%%unshare --uts bash\nyes $'\\xff\\xfe\\xc3' | head -c {size}", b"\xff\xfe\xc3\n"),
     "os.write": (
-        "%%unshare --uts\nimport os, sys\nline = {line!r} * 5000\n"
-        "for _ in range({size} // len(line)): os.write(1, line)\n",
+        """%%unshare --uts
+import os
+line = {line!r} * 5000
+for _ in range({size} // len(line)):
+    os.write(1, line)""",
         LINE,
     ),
 }

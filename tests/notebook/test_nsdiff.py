@@ -170,7 +170,9 @@ def test_a_cell_that_ended_before_it_was_seen(reaped: bool) -> None:
     footprint.entered(child)
     footprint.ended()
     report = footprint.report()
-    assert [each.text for each in report.namespaces] == ["not seen: the cell has only just begun, or ended at once"]
+    assert [each.text for each in report.namespaces] == [
+        "not seen: the cell has only just begun, or ended at once"
+    ]
     assert "uts" not in report.shared  # nobody knows
     if not reaped:
         assert "user" in report.shared

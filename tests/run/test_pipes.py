@@ -136,7 +136,7 @@ class Recorder:
         if len(self.pieces[-1][1]) == self.full[0]:
             self.full[1]()
 
-    def message(self, frame: Frame, channel: Channel) -> None:
+    def message(self, frame: Frame, channel: Channel) -> None:  # noqa: ARG002
         raise AssertionError(frame)
 
     def ready(self, result: Result) -> None:
@@ -198,7 +198,7 @@ def test_a_cell_that_widens_its_own_pipe() -> None:
 
     def body(_: Channel) -> NoReturn:
         fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20)
-        for _ in range(50):
+        for _number in range(50):
             os.write(1, b"x")
         while True:
             signal.pause()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import select
 import signal
 import subprocess
@@ -101,6 +100,7 @@ def test_a_kernel_that_dies_before_its_spawner_is_up(held: str) -> None:
 
 
 def test_signals_for_the_kernel_are_not_for_it() -> None:
+    assert Cell().program(["--uts", "echo", "up"]).out == "up\n"
     before = spawner()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         os.kill(before.process.pid, number)
@@ -172,8 +172,12 @@ def test_no_more_processes_allowed(user_kernel: KernelDriver) -> None:
         for child in children(user_kernel.pid)
         if SPAWNER in Path(f"/proc/{child}/cmdline").read_text()
     )
-    soft, hard = resource.prlimit(pid, resource.RLIMIT_NPROC)
-    resource.prlimit(pid, resource.RLIMIT_NPROC, (0, hard))
+    limit = "resource.prlimit({pid}, resource.RLIMIT_NPROC, {limits})"
+    user_kernel.run(
+        f"import resource\nsoft, hard = resource.prlimit({pid}, resource.RLIMIT_NPROC)\n"
+        + limit.format(pid=pid, limits="(0, hard)"),
+        raise_error=True,
+    )
     try:
         for helper in children(pid):
             os.kill(helper, signal.SIGKILL)
@@ -182,6 +186,6 @@ def test_no_more_processes_allowed(user_kernel: KernelDriver) -> None:
         run = user_kernel.run("%unshare --user echo 2")
         assert "Resource temporarily unavailable (EAGAIN)" in message(run)
     finally:
-        resource.prlimit(pid, resource.RLIMIT_NPROC, (soft, hard))
+        user_kernel.run(limit.format(pid=pid, limits="(soft, hard)"), raise_error=True)
     assert user_kernel.run("%unshare --user echo 3").stdout == "3\n"
     assert pid in children(user_kernel.pid), "it is still the same"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,15 +18,20 @@ from tests.support.skips import needs, probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.linux
 
+# Two processes of one group; the first hears SIGINT and SIGTERM, the other SIGINT only.
 LISTENER = """
-trap 'echo INT' INT
-trap 'echo TERM' TERM
-bash -c "trap 'echo child INT' INT; trap '' TERM; echo ready; while :; do read -t 100 <> <(:); done" &
-while :; do wait; done
+import os, signal
+name = "child" if os.fork() == 0 else "main"
+def say(number, _):
+    os.write(1, f"{name} {signal.Signals(number).name}\\n".encode())
+signal.signal(signal.SIGINT, say)
+signal.signal(signal.SIGTERM, say if name == "main" else signal.SIG_IGN)
+os.write(1, f"{name} ready\\n".encode())
+while True:
+    signal.pause()
 """
 
 
@@ -40,17 +47,28 @@ def guard() -> Iterator[SpawnerClient]:
     client.close()
 
 
-def start(text: str) -> subprocess.Popen[str]:
-    """A leader of a session, as the main process of a cell is."""
-    return subprocess.Popen(
-        ["bash", "-c", text], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
+@contextlib.contextmanager
+def start(text: str) -> Iterator[subprocess.Popen[str]]:
+    """A leader of a session, as the main process of a cell is; its group is killed at the end."""
+    argv = [sys.executable, "-c", text] if text.startswith("\n") else ["bash", "-c", text]
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def adopt(tree: Tree, process: subprocess.Popen[str]) -> None:
     pidfd = os.pidfd_open(process.pid)
     tree.adopt(process.pid, pidfd, guard=True)
     os.close(pidfd)
+
+
+def due(tree: Tree) -> float | None:
+    return tree.deadline
 
 
 def lines(process: subprocess.Popen[str], count: int) -> list[str]:
@@ -63,20 +81,19 @@ def test_int_then_term_then_kill(guard: SpawnerClient) -> None:
     tree = Tree(1, guard)
     with start(LISTENER) as process:
         adopt(tree, process)
-        assert lines(process, 1) == ["ready"]
-        assert tree.deadline is None
+        assert lines(process, 2) == ["child ready", "main ready"]
+        assert due(tree) is None
         tree.stop(100.0)
-        assert lines(process, 2) == ["INT", "child INT"]
-        assert tree.deadline == 100.0 + GRACE_SECONDS
+        assert lines(process, 2) == ["child SIGINT", "main SIGINT"]
+        assert due(tree) == 100.0 + GRACE_SECONDS
         tree.tick(100.0 + GRACE_SECONDS - 0.01)
-        assert tree.deadline == 100.0 + GRACE_SECONDS, "nothing was due"
+        assert due(tree) == 100.0 + GRACE_SECONDS, "nothing was due"
         tree.tick(100.0 + GRACE_SECONDS)
-        assert lines(process, 1) == ["TERM"]
+        assert lines(process, 1) == ["main SIGTERM"]
         os.killpg(process.pid, 0)
         tree.tick(100.0 + 2 * GRACE_SECONDS)
         assert process.wait() == -signal.SIGKILL
-        assert tree.deadline is None
-        os.killpg(process.pid, signal.SIGKILL)  # the child, which no cgroup holds
+        assert due(tree) is None
     tree.clear()
 
 
@@ -87,9 +104,8 @@ def test_kill_ends_a_stop(guard: SpawnerClient) -> None:
         assert lines(process, 1) == ["ready"]
         tree.stop(100.0)
         tree.kill()
-        assert tree.deadline is None
+        assert due(tree) is None
         assert process.wait() == -signal.SIGKILL
-        os.killpg(process.pid, signal.SIGKILL)
     tree.clear()
 
 
@@ -124,7 +140,7 @@ def test_a_cgroup_ends_daemons_too(guard: SpawnerClient) -> None:
         assert lines(process, 1) == ["ready"]
         tree.kill()
         assert process.wait() == -signal.SIGKILL
-    assert tree.clear() == 0
+    tree.clear()
     assert not group.exists()
 
 
@@ -132,10 +148,11 @@ def test_a_cgroup_ends_daemons_too(guard: SpawnerClient) -> None:
 def test_what_outlived_the_main_process_is_counted(guard: SpawnerClient) -> None:
     place = cgroups.private_place()
     assert place is not None
-    group: Path = place / f"nsmagic-{os.getpid()}-cell1"
+    group = place / f"nsmagic-{os.getpid()}-cell1"
     tree = Tree(1, guard, group)
-    with start(f"echo 0 > {group}/cgroup.procs; sleep 1000 > /dev/null & sleep 1000 > /dev/null &"):
-        pass
-    assert tree.clear() == 2
+    daemons = "setsid sleep 1000 > /dev/null & setsid sleep 1000 > /dev/null &"
+    with start(f"echo 0 > {group}/cgroup.procs; {daemons}") as process:
+        process.wait()
+        assert tree.clear() == 2
     assert tree.clear() == 0, "a second time there is nothing"
     assert not group.exists()
