@@ -58,6 +58,8 @@ def fork_python(plan: Plan, stdio: Stdio, child_end: socket.socket, main: Main) 
     try:
         quiesce.after_fork_in_child(state)
         _become(plan, stdio, child_end, main, parent)
+    except KeyboardInterrupt:
+        os._exit(128 + signal.SIGINT)
     except BaseException:  # noqa: BLE001 - told, and the process ends
         os.write(2, traceback.format_exc().encode())
     finally:  # whatever happens, this copy of the kernel must never return to the caller's loop

@@ -59,7 +59,11 @@ def _libraries(code_size: bytes, modules: int) -> Libraries:  # noqa: ARG001 - t
     cuda = maps_cuda(maps)
     if not _POOLED.search(maps):
         return Libraries(cuda=cuda)
+    before = set(os.environ)
     from threadpoolctl import ThreadpoolController
+
+    for name in set(os.environ) - before:  # KMP_INIT_AT_FORK, which programs would inherit
+        del os.environ[name]
 
     pools = ThreadpoolController().lib_controllers
     return Libraries(
