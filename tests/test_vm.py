@@ -1,7 +1,8 @@
 """The tests marked `linux` once more, where other things are allowed: cgroup v2 guests, a user.
 
-`make test` runs them as an ordinary user on this machine, and as root and user under User Mode
-Linux; `make test-all` adds Debian's stock kernel, which has cpuset and PSI.
+`make test` runs the core of them as an ordinary user on this machine, and as root and user under
+User Mode Linux, where a system call costs ten times as much; `make test-all` runs all of them as a
+user, and adds Debian's stock kernel, which has cpuset and PSI.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ KERNELS = [
 ]
 BOOT = 300  # s; the first boot downloads the image
 AGAIN = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=5"]
-AGAIN += ["-m", "linux and not vm and not browser"]
+ALL = [*AGAIN, "-m", "linux and not vm and not browser and not slow"]
+# One file for each thing that differs: bodies, stopping, who ends a tree, kept files, the lab.
+CORE = [*ALL, "tests/notebook/test_python_body.py", "tests/notebook/test_body_ends.py"]
+CORE += ["tests/run/test_tree.py", "tests/run/test_keeper.py", "tests/run/test_persist.py"]
+CORE += ["tests/notebook/test_other_root.py", "tests/test_notebooks.py"]
 
 
 @probe
@@ -89,14 +94,15 @@ print(nsmagic.__file__)
 @needs(can_boot)
 @pytest.mark.timeout(3 * BOOT)
 def test_linux_tests_pass_in_the_guest(as_user: Account, kernel: str, user: bool) -> None:
-    print(guest(as_user, as_user.python, *AGAIN, kernel=kernel, user=user, timeout=2 * BOOT))
+    print(guest(as_user, as_user.python, *CORE, kernel=kernel, user=user, timeout=2 * BOOT))
 
 
+@pytest.mark.parametrize("tests", [CORE, pytest.param(ALL, marks=pytest.mark.slow)])
 @pytest.mark.skipif(os.geteuid() != 0, reason="is about an ordinary user")
-@pytest.mark.timeout(BOOT)
-def test_linux_tests_pass_as_an_ordinary_user(as_user: Account) -> None:
+@pytest.mark.timeout(3 * BOOT)
+def test_linux_tests_pass_as_an_ordinary_user(as_user: Account, tests: list[str]) -> None:
     done = subprocess.run(
-        [as_user.python, *AGAIN],
+        [as_user.python, *tests],
         cwd=as_user.project,
         env=os.environ | as_user.env,
         stdout=subprocess.PIPE,
