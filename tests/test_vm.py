@@ -49,6 +49,8 @@ def guest(
 ) -> str:
     """Run a command in a guest, in the copy of the project; AssertionError unless it works."""
     options = ["-k", kernel, "-t", str(int(timeout))] + (["-u", "nobody"] if user else [])
+    if PROJECT.is_relative_to("/tmp"):  # whose own the guest has; Python is in the project
+        options += ["-w", str(PROJECT)]
     done = subprocess.run(
         [RUN_IN_VM, *options, "--", "sh", "-c", 'cd project && exec "$0" "$@"', *command],
         # The guest's /tmp is fresh but for the directory we start in: the user's home.
