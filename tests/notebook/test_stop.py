@@ -156,9 +156,8 @@ def cell_and_stop(delay):
         delay = moments.uniform(0, 0.05)
         run = kernel.run(f"cell_and_stop({delay})", timeout=10)
         assert run.error is not None, delay
+        # KeyboardInterrupt: before the magic began it was any cell's.
         assert run.error["ename"] in {"KeyboardInterrupt", "Interrupted"}, delay
-        # Before the magic began, it was any cell's interrupt.
-        assert "Interrupted: " in message(run) or "run_cell_magic" not in message(run), delay
         assert called(name) == [], delay
         assert kernel.run("6 * 7").result == {"text/plain": "42"}, delay
     assert all("nsmagic.run.spawner" in line for line in children(kernel.pid)), "and no zombie"
@@ -169,7 +168,7 @@ def test_strict_without_a_fork(way: tuple[KernelDriver, str]) -> None:
     """The cell's only process is the one that set it up."""
     kernel, _ = way
     body = "trap '' INT TERM\necho ready\nwhile :; do :; done"
-    run = begin(kernel, f"%%unshare --strict --time bash\n{body}")
+    run = begin(kernel, f"%%unshare --strict --user --time bash\n{body}")
     kernel.interrupt()
     kernel.wait(run, timeout=10)
     assert message(run) == "Interrupted: bash was stopped"

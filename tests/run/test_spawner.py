@@ -20,7 +20,7 @@ from nsmagic.run.spawning import SpawnerClient, close_spawner, spawner
 from tests.notebook.ending import message
 from tests.run.direct import Cell
 from tests.support.leaks import SPAWNER
-from tests.support.skips import needs, probe
+from tests.support.skips import NEEDS_ROOT, needs, probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,9 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @probe
 def a_private_cgroup() -> str | None:
-    return None if cgroups.private_place() else "no cgroup can be made here"
+    if cgroups.private_place():
+        return None
+    return NEEDS_ROOT if os.geteuid() else "no cgroup can be made here"
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import pytest
 from nsmagic.linux import cgroups
 from nsmagic.run.spawning import SpawnerClient
 from nsmagic.run.tree import GRACE_SECONDS, Tree
-from tests.support.skips import needs, probe
+from tests.support.skips import NEEDS_ROOT, needs, probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,9 @@ while True:
 
 @probe
 def a_private_cgroup() -> str | None:
-    return None if cgroups.private_place() else "no cgroup can be made here"
+    if cgroups.private_place():
+        return None
+    return NEEDS_ROOT if os.geteuid() else "no cgroup can be made here"
 
 
 @pytest.fixture

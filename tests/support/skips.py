@@ -22,7 +22,7 @@ ALLOWED: dict[str, str] = {
     NEEDS_USER: "the suite also runs as an ordinary user",
     r"Python 3\.\d+ is not installed": "`make test-all` says so too; one Python is enough",
     r"(?:.* )?came with Python 3\.\d+": "`make test-all` runs that Python too",
-    r"no cgroup can be made here": "an ordinary user without a delegated group; the guests have one",
+    r"no cgroup can be made here": "no delegated group; the guests have one",
     r"no cgroup v1 here": "the guests and most machines have pure v2",
     r"no cgroup v2 controllers here": "hybrid machines keep them on v1; the guest has them",
     r"unshare here has no --": "an option newer than the util-linux of this machine",
