@@ -1,8 +1,8 @@
 """The tests marked `linux` once more, where other things are allowed: cgroup v2 guests, a user.
 
-`make test` runs the core of them as an ordinary user on this machine, and as root and user under
-User Mode Linux, where a system call costs ten times as much; `make test-all` runs all of them as a
-user, and adds Debian's stock kernel, which has cpuset and PSI.
+`make test` runs the core of them as an ordinary user on this machine and looks whether the guest has
+what it should; `make test-all` runs the core in User Mode Linux, where a system call costs ten times
+as much, and in Debian's stock kernel, which has cpuset and PSI, and all of them as a user.
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ print(nsmagic.__file__)
     assert lines[3] == f"{as_user.project}/nsmagic/__init__.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("user", [False, True], ids=["root", "user"])
 @needs(can_boot)
