@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import subprocess
 import time
@@ -53,6 +54,14 @@ def spawner_of(kernel: KernelDriver) -> int:
         if leaks.SPAWNER in Path(f"/proc/{pid}/cmdline").read_text():
             return int(pid)
     raise AssertionError("no spawner")
+
+
+def kill_spawner(kernel: KernelDriver) -> None:
+    """Kill it, and return when it is dead."""
+    pidfd = os.pidfd_open(spawner_of(kernel))
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    select.select([pidfd], [], [])
+    os.close(pidfd)
 
 
 def in_background(cell: str) -> str:
@@ -160,15 +169,15 @@ def test_the_spawner_is_killed(way: str, world: World) -> None:
     name = fresh_name()
     with start_kernel(way) as kernel:
         assert kernel.run("%unshare --uts echo once").stdout == "once\n"
-        os.kill(spawner_of(kernel), signal.SIGKILL)
+        kill_spawner(kernel)
         assert kernel.run("%unshare --uts echo twice").stdout == "twice\n"
         run = begin(kernel, OUTLIVING["program"].cell(WAYS[way], name))
-        os.kill(spawner_of(kernel), signal.SIGKILL)
+        kill_spawner(kernel)
         kernel.wait(run)
         assert message(run).startswith("NsmagicError: the spawner ended while the cell ran")
         assert run.stdout == "ready\n"
         run = begin(kernel, OUTLIVING["python"].cell(WAYS[way], name))
-        os.kill(spawner_of(kernel), signal.SIGKILL)
+        kill_spawner(kernel)
         kernel.interrupt()
         assert message(kernel.wait(run)).endswith("Interrupted: the cell was stopped")
         assert called(name) == []
