@@ -1,8 +1,8 @@
 """The tests marked `linux` once more, where other things are allowed: cgroup v2 guests, a user.
 
-`make test` runs the core of them as an ordinary user on this machine and looks whether the guest has
-what it should; `make test-all` runs the core in User Mode Linux, where a system call costs ten times
-as much, and in Debian's stock kernel, which has cpuset and PSI, and all of them as a user.
+`make test` runs the core of them as an ordinary user on this machine, and looks whether the guest
+has what it should.  `make test-all` runs the core in User Mode Linux, where a system call costs ten
+times as much, and in Debian's stock kernel, which has cpuset and PSI, and all of them as a user.
 """
 
 from __future__ import annotations
