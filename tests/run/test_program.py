@@ -102,8 +102,10 @@ def test_a_writer_ends_when_its_reader_did() -> None:
 @pytest.mark.parametrize("fenced", [True, False])
 def test_signals_are_as_a_new_program_expects(options: list[str], fenced: bool) -> None:
     ran = Cell(fenced=fenced).program([*options, *STATUS])
+    # Of what this test inherited, 32 and 33 stay: libc keeps them to itself, signal(7).
+    of_libc = 0b11 << 31
     for name in ("SigIgn", "SigBlk", "SigCgt", "SigPnd", "ShdPnd"):
-        assert int(field(ran, name), 16) == 0, name
+        assert int(field(ran, name), 16) & ~of_libc == 0, name
 
 
 def test_arguments_arrive_as_they_are() -> None:
