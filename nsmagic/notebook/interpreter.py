@@ -91,9 +91,7 @@ def _print_whole(by_parts: Callable[..., None]) -> Callable[..., None]:
 
 
 def own_thread() -> None:
-    """Be the main thread, alone and not debugged: the debugger stays with the notebook."""
-    sys.settrace(None)
-    threading.settrace(None)
+    """Be the main thread, alone; `nsmagic.run.orphans.leave_debugger` left the debugger behind."""
     sys.breakpointhook = sys.__breakpointhook__  # pdb, through input()
     threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
 

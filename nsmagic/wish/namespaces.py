@@ -67,8 +67,3 @@ BY_NAME: dict[str, Namespace] = {row.name: row for row in NAMESPACES}
 def clone_flags(names: frozenset[str]) -> int:
     """Return the CLONE_NEW* mask for namespace names such as `{"pid", "net"}`."""
     return sum(BY_NAME[name].flag for name in names)
-
-
-def clone_flag_names(names: frozenset[str]) -> str:
-    """Return the mask as C source, in table order: `CLONE_NEWNET|CLONE_NEWPID`."""
-    return "|".join(row.clone_flag for row in NAMESPACES if row.name in names)
