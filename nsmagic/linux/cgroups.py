@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -81,3 +83,19 @@ def remove(group: Path, *, seconds: float = 2.0) -> None:
                 break
             poller.poll(left * 1000)
     group.rmdir()
+
+
+def end(group: Path, *, seconds: float = 2.0) -> None:
+    """Kill what is in the group and in those below it, and remove them all; of any version."""
+    deadline = time.monotonic() + seconds
+    below = [Path(name) for name, _, _ in os.walk(group, topdown=False)]
+    while True:
+        left = [pid for each in below for pid in (each / "cgroup.procs").read_text().split()]
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        if not left or time.monotonic() > deadline:
+            break
+        time.sleep(0.005)
+    for each in below:
+        each.rmdir()

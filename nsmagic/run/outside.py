@@ -9,6 +9,7 @@ from functools import singledispatch
 from pathlib import Path
 
 from nsmagic.linux import syscalls
+from nsmagic.run.ledger import ledger
 from nsmagic.run.perform import write_file
 from nsmagic.wish import steps
 from nsmagic.wish.steps import Step
@@ -46,9 +47,11 @@ def _(step: steps.Persist, pid: int) -> Callable[[], None]:
         if made:
             file.unlink()
         raise
+    ledger().note("namespace", str(file))  # the user's: it stays, and `nsmagic clean` lists it
 
     def undo() -> None:
         syscalls.umount2(str(file), syscalls.MNT_DETACH)
+        ledger().forget("namespace", str(file))
         if made:
             file.unlink()
 

@@ -48,7 +48,7 @@ def be_ready(orders: Channel) -> NoReturn:
     try:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
         _reset_signals()
-        _close_all_but({0, 1, 2, orders.sock.fileno()})
+        close_all_but({0, 1, 2, orders.sock.fileno()})
         frame = orders.receive()
         if frame is not None:
             _run(json.loads(frame.buffers[0]), orders)
@@ -112,7 +112,8 @@ def _reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _close_all_but(kept: set[int]) -> None:
+def close_all_but(kept: set[int]) -> None:
+    """Close every descriptor of this process but these numbers."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) not in kept:
             try:

@@ -23,7 +23,7 @@ from typing import Final, NoReturn
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.guards import Guard
 from nsmagic.run.keeper import kill_descendants
-from nsmagic.run.program import be_ready
+from nsmagic.run.program import be_ready, close_all_but
 
 _QUIET_MS: Final = 5
 _REFUSED: Final = 255 << 8  # as the wait status of a cell that had no process
@@ -49,8 +49,10 @@ class Spawner:
     """The state of the program: helpers by PID, guards by the number of their cell."""
 
     control: Channel
+    ledger: str = ""
     poller: select.poll = field(default_factory=select.poll)
     spare: int = 0
+    sweeper: int = 0
     helpers: dict[int, Helper] = field(default_factory=dict)
     guards: dict[int, Guard] = field(default_factory=dict)
     unclaimed: dict[int, tuple[int, resource.struct_rusage]] = field(default_factory=dict)
@@ -82,10 +84,20 @@ class Spawner:
         ready = {fd for fd, _ in self.poller.poll(None if self.spare else _QUIET_MS)}
         if not ready:
             try:
+                self.sweep()
                 self.spare = self.fork_helper()
             except BlockingIOError:  # EAGAIN: too many processes; the next cell will tell
                 ready = {fd for fd, _ in self.poller.poll()}
         return ready
+
+    def sweep(self) -> None:
+        """Once, beside all else: remove what kernels before ours left when they were killed."""
+        ledger, self.ledger = self.ledger, ""
+        if ledger:
+            self.sweeper = os.fork()
+            if self.sweeper == 0:
+                close_all_but({0, 1, 2})
+                sweep_and_exit(ledger)
 
     def obey(self) -> None:
         """Do what the kernel asks."""
@@ -161,6 +173,7 @@ class Spawner:
         with suppress(ChildProcessError):
             while (reaped := os.wait4(-1, os.WNOHANG))[0]:
                 self.unclaimed[reaped[0]] = reaped[1:]
+        self.unclaimed.pop(self.sweeper, None)
         for pid, helper in list(self.helpers.items()):
             if pid in self.unclaimed:
                 self.hear(pid, helper)  # its last words may still be unread
@@ -211,9 +224,18 @@ def introduce(pid: int, channel: Channel) -> None:
             os.close(pidfd)
 
 
+def sweep_and_exit(ledger: str) -> NoReturn:
+    """Sweep the directory that our kernel's ledger is in, and end."""
+    from nsmagic.run.sweep import sweep  # not in the memory of every helper
+
+    with suppress(OSError):  # nobody is here to be told: `nsmagic clean` says what is wrong
+        sweep(Path(ledger).parent)
+    os._exit(0)
+
+
 def main(argv: list[str]) -> NoReturn:
-    """Run the spawner; `argv` holds the numbers of the control socket and the kernel's pidfd."""
-    control, kernel = map(int, argv)
+    """Run the spawner for a control socket, the kernel's pidfd and its ledger ("" for none)."""
+    control, kernel, ledger = int(argv[0]), int(argv[1]), argv[2]
     wake, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -221,9 +243,11 @@ def main(argv: list[str]) -> NoReturn:
         signal.signal(number, signal.SIG_IGN)
     for fd in (control, kernel):
         os.set_inheritable(fd, False)
-    spawner = Spawner(Channel(socket.socket(fileno=control)))
+    spawner = Spawner(Channel(socket.socket(fileno=control)), ledger)
     try:
         spawner.serve(kernel, wake)
     finally:
         spawner.end_all()
+    if ledger:
+        sweep_and_exit(ledger)
     sys.exit(0)

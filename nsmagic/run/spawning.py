@@ -23,6 +23,7 @@ from nsmagic.run.launch import (
     wait_readable,
     wait_status,
 )
+from nsmagic.run.ledger import close_ledger, ledger
 from nsmagic.run.program import surroundings
 from nsmagic.run.result import Usage
 from nsmagic.wish.errors import NsmagicError
@@ -52,7 +53,7 @@ class SpawnerClient:
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _BOOT, str(Path(nsmagic.__file__).parents[1]),
-                 str(theirs.fileno()), str(me)],
+                 str(theirs.fileno()), str(me), str(ledger().path or "")],
                 pass_fds=[theirs.fileno(), me], start_new_session=True, stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, cwd="/",
             )  # fmt: skip
@@ -104,6 +105,7 @@ def close_spawner() -> None:
     if _clients and _clients[-1].alive:
         _clients[-1].close()
     _clients.clear()
+    close_ledger()
 
 
 class SpawnLauncher:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from nsmagic.linux import cgroups
+from nsmagic.run.ledger import ledger
 from nsmagic.run.spawning import SpawnerClient
 from nsmagic.wish.errors import NsmagicError
 
@@ -33,6 +34,7 @@ class Tree:
         self.deadline: float | None = None
         if cgroup is not None:
             # First the guard, then the group: whenever the kernel dies, somebody knows of it.
+            ledger().note("cgroup", str(cgroup))
             guard.ask("guard", cell=cell, cgroup=str(cgroup))
             cgroup.mkdir()
 
@@ -98,6 +100,7 @@ class Tree:
         if self.cgroup is not None:
             left = cgroups.kill(self.cgroup)
             cgroups.remove(self.cgroup)
+            ledger().forget("cgroup", str(self.cgroup))
             self.cgroup = None
         if self._guarded:
             self._guarded = False

@@ -20,6 +20,7 @@ import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from nsmagic.run.ledger import read_entries
 from nsmagic.wish.namespaces import NAMESPACES
 
 MARK = f"NSMAGIC_TEST_ID={os.getpid()}-{time.time_ns()}"
@@ -237,10 +238,19 @@ def _of_others(folder: str) -> bool:
 
 
 def _files() -> frozenset[str]:
-    """Entries nsmagic* of the temporary and run-time directories (private to this test run)."""
+    """Entries nsmagic* of the temporary and run-time directories (private to this test run).
+
+    The directory of ledgers stays; what a ledger still names counts, but for the user's own files.
+    """
+    ledgers = Path(os.environ.get("XDG_RUNTIME_DIR", tempfile.gettempdir()), "nsmagic")
     folders = {tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", tempfile.gettempdir())}
     found = set()
     for folder in folders:
         with contextlib.suppress(FileNotFoundError):
-            found |= {str(path) for path in Path(folder).glob("nsmagic*")}
+            found |= {str(path) for path in Path(folder).glob("nsmagic*") if path != ledgers}
+    for file in ledgers.glob("*.ledger"):
+        with contextlib.suppress(OSError):  # its kernel ends while we look
+            for kind, what in read_entries(file):
+                if kind != "namespace" and os.path.lexists(what):
+                    found.add(f"{kind} {what} in {file.name}")
     return frozenset(found)

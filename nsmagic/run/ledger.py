@@ -1,0 +1,239 @@
+"""The ledger: a file per kernel that names what exists outside its processes and must be removed.
+
+The spawner removes what its kernel leaves.  The ledger is for when both are killed, or the machine
+crashes: `nsmagic.run.sweep` then removes what the ledgers of dead kernels name.  A note is one
+write(2) to a file in memory, about 5 µs, and never waits for a disk.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import threading
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+NAME: Final = re.compile(
+    r"(?P<pid>\d{1,10})-(?P<start>\d{1,20})-(?P<pidns>\d{1,20})-(?P<boot>[0-9a-f-]{36})\.ledger"
+)
+_LONGEST: Final = 256 * 1024  # bytes, from which on what was forgotten is left out
+
+Entry = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """Which kernel, for ever: its PID, when it started (clock ticks after boot), where and when.
+
+    `pidns` is the inode of the PID namespace that counts the PID, 0 where /proc shows another one.
+    """
+
+    pid: int
+    start: int
+    pidns: int
+    boot: str
+
+    @classmethod
+    def me(cls) -> Self:
+        """Return this process; OSError where /proc does not tell."""
+        pid = int(os.readlink("/proc/self"))
+        pidns = Path("/proc/self/ns/pid").stat().st_ino if pid == os.getpid() else 0
+        start, _ = life_of("self")
+        return cls(pid=pid, start=start, pidns=pidns, boot=boot_id())
+
+    @classmethod
+    def of_file(cls, name: str) -> Self | None:
+        """Return whose ledger a file is by its name, None for any other file."""
+        found = NAME.fullmatch(name)
+        if found is None:
+            return None
+        pid, start, pidns = (int(found[key]) for key in ("pid", "start", "pidns"))
+        return cls(pid=pid, start=start, pidns=pidns, boot=found["boot"])
+
+    @property
+    def file(self) -> str:
+        """The name of its ledger."""
+        return f"{self.pid}-{self.start}-{self.pidns}-{self.boot}.ledger"
+
+    def lives(self, me: Owner, file: Path) -> bool:
+        """Whether it still runs, as far as `me` can know.
+
+        The PID of another PID namespace means nothing here; then the lock on `file` tells.
+        """
+        if self.boot != me.boot:
+            return False
+        if me.pidns and self.pidns == me.pidns:
+            with suppress(FileNotFoundError, ProcessLookupError):
+                start, alive = life_of(self.pid)
+                return alive and start == self.start
+            return False
+        return _is_locked(file)
+
+
+def boot_id() -> str:
+    """Return the number that Linux drew when it booted, random(4)."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def life_of(pid: int | str) -> tuple[int, bool]:
+    """Return when a process started, proc_pid_stat(5), and whether it is more than a zombie."""
+    stat = Path(f"/proc/{pid}/stat").read_bytes()
+    # A zombie with other threads is one whose first thread has ended, and the others go on.
+    fields = stat.rpartition(b")")[2].split()
+    return int(fields[19]), fields[0] not in {b"Z", b"X"} or int(fields[17]) > 1
+
+
+def _is_locked(file: Path) -> bool:
+    try:
+        fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return True  # cannot be told: leave it alone
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def ledger_dir() -> Path:
+    """Return the directory of this user's ledgers, made if it is not there, private.
+
+    The user's runtime directory (platformdirs).  OSError where it is not ours alone.
+    """
+    import platformdirs  # the spawner, which is given the directory, has no site-packages
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a runtime directory in /tmp: checked below
+        place = Path(platformdirs.user_runtime_dir("nsmagic"))
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_private(place)
+    return place
+
+
+def check_private(place: Path) -> None:
+    """Raise PermissionError unless the directory is ours and nobody else may write there."""
+    status = place.lstat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o170022 != 0o040000:
+        raise PermissionError(1, "not a directory that only you can write to", str(place))
+
+
+class Ledger:
+    """This kernel's own.  Where none can be written `trouble` says why, and cells go on."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.trouble = ""
+        self.path: Path | None = None
+        self.pid = os.getpid()
+        self._lock = threading.Lock()
+        self._entries: dict[Entry, None] = {}
+        self._fd, self._size = -1, 0
+        try:
+            place = directory or ledger_dir()
+            path = place / Owner.me().file
+            self._open(path)
+        except OSError as error:
+            self.trouble = f"no ledger is kept: {error.filename or ''}: {error.strerror}"
+        else:
+            self.path = path
+
+    def note(self, kind: str, what: str) -> None:
+        """Write down, before it is made, that `what` must be removed (see `sweep.KINDS`)."""
+        self._write("+", kind, what)
+
+    def forget(self, kind: str, what: str) -> None:
+        """Write down that it is removed."""
+        self._write("-", kind, what)
+
+    def close(self) -> None:
+        """Remove the file, if there is nothing left in it."""
+        with self._lock:
+            if self.path is not None and not self._entries:
+                self.path.unlink(missing_ok=True)
+            if self._fd >= 0:
+                os.close(self._fd)
+            self._fd, self.path = -1, None
+
+    def _write(self, sign: str, kind: str, what: str) -> None:
+        if os.getpid() != self.pid:  # a forked copy, whose descriptors may be other files
+            return
+        with self._lock:
+            if sign == "+":
+                self._entries[kind, what] = None
+            else:
+                self._entries.pop((kind, what), None)
+            if self._fd < 0:
+                return
+            try:
+                if self._size > _LONGEST:
+                    self._shorten()
+                self._size += os.write(self._fd, _line(sign, kind, what))
+            except OSError as error:
+                self.trouble = f"the ledger stops: {self.path}: {error.strerror}"
+
+    def _open(self, path: Path) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(path, flags, 0o600)
+        with suppress(OSError):  # NFS without a lock daemon
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._size = fd, os.fstat(fd).st_size
+
+    def _shorten(self) -> None:
+        """Put a file in its place that has only what is left; whole at every moment."""
+        assert self.path is not None
+        fresh = self.path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        self._open(fresh)
+        self._size += os.write(self._fd, b"".join(_line("+", *entry) for entry in self._entries))
+        fresh.rename(self.path)
+
+
+def _line(sign: str, kind: str, what: str) -> bytes:
+    return json.dumps([sign, kind, what]).encode() + b"\n"
+
+
+def read_entries(file: Path, *, most: int = 16 * 2**20) -> list[Entry]:
+    """Return what a ledger still names, in order; lines that make no sense are passed over.
+
+    OSError where it is no regular file of ours.
+    """
+    fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(fd, "rb") as opened:
+        status = os.fstat(fd)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o170000 != 0o100000:
+            raise PermissionError(1, "not a file of yours", str(file))
+        lines = opened.read(most).split(b"\n")
+    entries: dict[Entry, None] = {}
+    for line in lines:
+        with suppress(ValueError, TypeError, RecursionError):
+            sign, kind, what = json.loads(line)
+            if sign == "+" and isinstance(kind, str) and isinstance(what, str):
+                entries[kind, what] = None
+            elif sign == "-":
+                entries.pop((kind, what), None)
+    return list(entries)
+
+
+_ledgers: list[Ledger] = []
+
+
+def ledger() -> Ledger:
+    """Return this process's ledger, opened if it is not yet."""
+    if not _ledgers or _ledgers[-1].pid != os.getpid():
+        _ledgers[:] = [Ledger()]
+    return _ledgers[-1]
+
+
+def close_ledger() -> None:
+    """Close this process's ledger; it stays where something is still named in it."""
+    if _ledgers and _ledgers[-1].pid == os.getpid():
+        _ledgers[-1].close()
+    _ledgers.clear()

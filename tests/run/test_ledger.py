@@ -1,0 +1,292 @@
+"""The ledger and its sweep: what dead kernels left goes, and nothing else, whatever is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nsmagic.linux import cgroups, syscalls
+from nsmagic.run.ledger import Ledger, Owner, ledger_dir
+from nsmagic.run.sweep import sweep
+from tests.run.test_spawner import a_private_cgroup
+from tests.support.kernel_driver import KernelDriver
+from tests.support.skips import needs, root_only
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.linux
+
+WRITER = """
+import os, signal, sys
+from pathlib import Path
+from nsmagic.run.ledger import Ledger
+ledger = Ledger(Path(sys.argv[1]))
+assert not ledger.trouble, ledger.trouble
+for kind, what in zip(sys.argv[2::2], sys.argv[3::2]):
+    ledger.note(kind, what)
+"""
+DIES = "os.kill(os.getpid(), signal.SIGKILL)\n"
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="nsl-") as name:
+        yield Path(name)
+
+
+def dead_kernel(place: Path, *entries: tuple[str, str], more: str = DIES) -> int:
+    """Let a process write a ledger with these entries and be killed; its PID."""
+    words = [word for entry in entries for word in entry]
+    done = subprocess.Popen(
+        [sys.executable, "-c", WRITER + more, str(place), *words],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.wait(30) == -signal.SIGKILL
+    return done.pid
+
+
+def outcomes(place: Path, *, dry_run: bool = False) -> list[tuple[str, str, str]]:
+    return [(each.what, each.outcome, each.why) for each in sweep(place, dry_run=dry_run)]
+
+
+def test_files_of_a_dead_kernel_go(place: Path) -> None:
+    (place / "nsmagic-tree" / "below").mkdir(parents=True)
+    (place / "nsmagic-tree" / "link").symlink_to("/etc")
+    (place / "nsmagic-text").write_text("x")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(place / "sock"))
+    kinds = {"directory": "nsmagic-tree", "file": "nsmagic-text", "socket": "sock"}
+    pid = dead_kernel(
+        place, *((kind, str(place / name)) for kind, name in kinds.items()),
+        ("file", str(place / "nsmagic-never-made")),
+    )  # fmt: skip
+    assert {outcome for _, outcome, _ in outcomes(place, dry_run=True)} == {"removable"}
+    assert (place / "sock").exists()
+    found = sweep(place)
+    assert {(each.what, each.outcome, each.kernel) for each in found} == {
+        (str(place / name), "removed", pid) for name in kinds.values()
+    }
+    assert list(place.iterdir()) == []
+    assert Path("/etc/passwd").exists()
+    assert sweep(place) == []
+
+
+@needs(a_private_cgroup)
+def test_groups_of_a_dead_kernel_go_with_what_is_in_them(place: Path) -> None:
+    above = cgroups.private_place()
+    assert above is not None
+    group = above / f"nsmagic-{os.getpid()}-sweep"
+    (group / "cell1").mkdir(parents=True)
+    sleeper = subprocess.Popen(["sleep", "1000"])
+    (group / "cell1" / "cgroup.procs").write_text(str(sleeper.pid))
+    dead_kernel(place, ("cgroup", str(group)))
+    assert outcomes(place) == [(str(group), "removed", "")]
+    assert sleeper.wait(10) == -signal.SIGKILL
+    assert not group.exists()
+
+
+@root_only
+def test_mounts_of_a_dead_kernel_go(place: Path) -> None:
+    for name in ("nsmagic-mnt", "theirs", "net"):
+        (place / name).mkdir()
+        syscalls.mount("none", str(place / name), "tmpfs", 0)
+    dead_kernel(
+        place, ("mount", str(place / "nsmagic-mnt")), ("mount", str(place / "theirs")),
+        ("namespace", str(place / "net")), ("mount", str(place / "nsmagic-gone")),
+    )  # fmt: skip
+    found = {Path(each.what).name: each for each in sweep(place)}
+    for name in ("theirs", "net"):
+        syscalls.umount2(str(place / name))  # fails if it was taken away
+    with pytest.raises(OSError, match="Invalid argument"):
+        syscalls.umount2(str(place / "nsmagic-mnt"))
+    assert {name: each.outcome for name, each in found.items()} == {
+        "nsmagic-mnt": "removed", "theirs": "failed", "net": "listed"
+    }  # fmt: skip
+    assert found["net"].command == f"umount {place}/net && rm {place}/net"
+    assert sweep(place) == []  # both are gone now, and so is the ledger
+    assert [each.name for each in place.iterdir() if each.is_file()] == []
+
+
+def test_a_living_kernel_is_left_alone(place: Path) -> None:
+    (place / "nsmagic-both").write_text("")
+    (place / "nsmagic-own").write_text("")
+    ledger = Ledger(place)
+    ledger.note("file", str(place / "nsmagic-both"))
+    ledger.note("file", str(place / "nsmagic-own"))
+    dead_kernel(place, ("file", str(place / "nsmagic-both")))
+    assert sweep(place) == []
+    assert {each.name for each in place.iterdir()} >= {"nsmagic-both", "nsmagic-own"}
+    ledger.forget("file", str(place / "nsmagic-both"))
+    ledger.forget("file", str(place / "nsmagic-own"))
+    ledger.close()
+    assert ledger.path is None
+    assert sorted(each.name for each in place.iterdir()) == ["nsmagic-both", "nsmagic-own"]
+
+
+def test_a_zombie_is_dead(place: Path) -> None:
+    """As the kernel is that the spawner saw end, and nobody has reaped."""
+    (place / "nsmagic-x").write_text("")
+    child = subprocess.Popen(
+        [sys.executable, "-c", WRITER + DIES, str(place), "file", str(place / "nsmagic-x")],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert outcomes(place) == [(str(place / "nsmagic-x"), "removed", "")]
+    child.wait()
+
+
+def test_the_lock_tells_where_the_pid_does_not(place: Path) -> None:
+    """A kernel in another PID namespace, whose PID may be anybody's here."""
+    (place / "nsmagic-x").write_text("")
+    ledger = Ledger(place)
+    ledger.note("file", str(place / "nsmagic-x"))
+    me = Owner.me()
+    assert ledger.path is not None
+    other = place / Owner(pid=1, start=1, pidns=me.pidns + 1, boot=me.boot).file
+    ledger.path.rename(other)
+    assert sweep(place) == []
+    ledger.close()
+    ledger = Ledger(place)
+    ledger.close()
+    other.write_text(json.dumps(["+", "file", str(place / "nsmagic-x")]) + "\n")
+    assert outcomes(place) == [(str(place / "nsmagic-x"), "removed", "")]
+
+
+def test_another_boot(place: Path) -> None:
+    """Groups and mounts of then are gone; what has their names now is of somebody else."""
+    (place / "nsmagic-x").write_text("")
+    boot = "00000000-0000-0000-0000-000000000000"
+    entries = [["+", "cgroup", "/sys/fs/cgroup/nsmagic-1-a"], ["+", "mount", "/proc"],
+               ["+", "file", str(place / "nsmagic-x")]]  # fmt: skip
+    file = place / Owner(pid=os.getpid(), start=1, pidns=1, boot=boot).file
+    file.write_text("\n".join(map(json.dumps, entries)))
+    assert outcomes(place) == [(str(place / "nsmagic-x"), "removed", "")]
+
+
+def test_a_new_kernel_sweeps() -> None:
+    """Its spawner does, beside the first cells."""
+    (ledger_dir() / "nsmagic-x").write_text("")
+    dead_kernel(ledger_dir(), ("file", str(ledger_dir() / "nsmagic-x")))
+    with KernelDriver() as kernel:
+        end = time.monotonic() + 10
+        while (ledger_dir() / "nsmagic-x").exists():
+            assert time.monotonic() < end
+        assert kernel.run("%unshare --uts echo here").stdout == "here\n"
+        (file,) = ledger_dir().glob(f"{kernel.pid}-*.ledger")
+        os.kill(kernel.pid, signal.SIGKILL)
+        while file.exists():
+            assert time.monotonic() < end
+
+
+HOSTILE = {
+    "a relative path": ("file", "nsmagic-x"),
+    "dots": ("directory", "/tmp/../tmp/nsmagic-x"),
+    "a foreign name": ("directory", "{place}/precious"),
+    "a link": ("directory", "{place}/nsmagic-link"),
+    "through a link": ("file", "{place}/nsmagic-link/nsmagic-file"),
+    "a file as directory": ("directory", "{place}/precious/nsmagic-file"),
+    "a directory as group": ("cgroup", "{place}/precious/nsmagic-group"),
+    "no mount of ours": ("mount", "/proc"),
+    "a NUL byte": ("file", "/tmp/nsmagic-\0"),
+    "a file as socket": ("socket", "{place}/precious/nsmagic-file"),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_hostile_entries(what: str, place: Path) -> None:
+    precious = place / "precious"
+    (precious / "nsmagic-group").mkdir(parents=True)
+    (precious / "nsmagic-group" / "cgroup.procs").write_text(str(os.getpid()))
+    (precious / "nsmagic-file").write_text("x")
+    (place / "nsmagic-link").symlink_to(precious)
+    kind, path = HOSTILE[what]
+    dead = (
+        place / Owner(pid=os.getpid(), start=1, pidns=Owner.me().pidns, boot=Owner.me().boot).file
+    )
+    dead.write_text(json.dumps(["+", kind, path.format(place=place)]) + "\n")
+    (found,) = sweep(place)
+    assert found.outcome == "failed"
+    assert {each.name for each in precious.iterdir()} == {"nsmagic-group", "nsmagic-file"}
+    assert dead.exists()
+
+
+def test_a_corrupt_ledger(place: Path) -> None:
+    (place / "nsmagic-x").write_text("")
+    me = Owner.me()
+    dead = place / Owner(pid=me.pid, start=1, pidns=me.pidns, boot=me.boot).file
+    good = json.dumps(["+", "file", str(place / "nsmagic-x")]).encode()
+    lines = [
+        b"\xff\xfe\0",
+        b"[" * 100_000,
+        b"[1,2,3]",
+        b'{"a": 1}',
+        b'["-", [], {}]',
+        b'["+","no","/"]',
+    ]
+    dead.write_bytes(b"\n".join([*lines, good, b'["+","file","/tmp/nsm']))
+    (place / f"x{dead.name}").write_text("not a ledger")
+    assert outcomes(place) == [(str(place / "nsmagic-x"), "removed", "")]
+    assert [each.name for each in place.iterdir()] == [f"x{dead.name}"]
+
+
+def test_ledgers_that_are_no_files(place: Path) -> None:
+    me = Owner.me()
+    names = [Owner(pid=number, start=1, pidns=me.pidns, boot=me.boot).file for number in (1, 2)]
+    (place / names[0]).symlink_to("/etc/passwd")
+    os.mkfifo(place / names[1])
+    assert {outcome for _, outcome, _ in outcomes(place)} == {"failed"}
+
+
+def test_a_directory_of_others(place: Path) -> None:
+    place.chmod(0o777)
+    with pytest.raises(PermissionError):
+        sweep(place)
+
+
+def test_ours_is_private() -> None:
+    assert ledger_dir().stat().st_mode & 0o777 == 0o700
+
+
+def test_it_stays_short_and_whole(place: Path) -> None:
+    ledger = Ledger(place)
+    assert ledger.path is not None
+    ledger.note("file", str(place / "nsmagic-keep"))
+    for number in range(10_000):
+        ledger.note("file", f"/tmp/nsmagic-{number}")
+        ledger.forget("file", f"/tmp/nsmagic-{number}")
+    assert ledger.path.stat().st_size < 300_000
+    assert '"file", "' + str(place / "nsmagic-keep") in ledger.path.read_text()
+    assert len(list(place.iterdir())) == 1
+    ledger.forget("file", str(place / "nsmagic-keep"))
+    ledger.close()
+    assert list(place.iterdir()) == []
+
+
+def test_a_forked_copy_writes_nothing(place: Path) -> None:
+    ledger = Ledger(place)
+    assert ledger.path is not None
+    child = os.fork()
+    if child == 0:
+        ledger.note("file", "/tmp/nsmagic-x")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert ledger.path.read_text() == ""
+    ledger.close()
+
+
+def test_no_place_for_one(place: Path) -> None:
+    ledger = Ledger(place / "nowhere")
+    assert "No such file or directory" in ledger.trouble
+    ledger.note("file", "/tmp/nsmagic-x")
+    ledger.close()
