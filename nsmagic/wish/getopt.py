@@ -63,7 +63,8 @@ class Table:
 
     Where an abbreviation fits an option of the program and an extra one, the program's is meant.
     `operands` is what help shows after the options.  With `permute` options may also follow
-    operands, as in programs that do not ask getopt_long(3) for the "+" mode.
+    operands, as in programs that do not ask getopt_long(3) for the "+" mode.  Words for which
+    `among` holds may stand between options, as `mem=64M` does, and end nothing.
     """
 
     program: str
@@ -72,6 +73,7 @@ class Table:
     extra: tuple[Option, ...] = ()
     operands: str = "[<program> [<argument>...]]"
     permute: bool = False
+    among: Callable[[str], bool] = lambda _: False
 
     @property
     def rows(self) -> tuple[Option, ...]:
@@ -90,7 +92,7 @@ class Given:
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """The options of a line in their order, and the words after them.
+    """The options of a line in their order, the words `among` them, and the words after them.
 
     Where the line is wrong, `given` is what came before and `problem` says what is wrong.
     `pending` is the option whose value should have been the next word, where there is none.  `open`
@@ -98,6 +100,7 @@ class Scan:
     """
 
     given: tuple[Given, ...]
+    among: tuple[str, ...] = ()
     rest: tuple[str, ...] = ()
     problem: WishError | None = None
     pending: Option | None = None
@@ -122,6 +125,11 @@ def scan(table: Table, words: Sequence[str]) -> Scan:
     It does not raise, because the program complains about a bad value before it sees what is wrong
     further on: `nsmagic.wish.ours.parse` reads the values and then raises `problem`.
     """
+    among: list[str] = []
+    return replace(_scan(table, words, among), among=tuple(among))
+
+
+def _scan(table: Table, words: Sequence[str], among: list[str]) -> Scan:
     given: list[Given] = []
     operands: list[str] = []
     left = list(words)
@@ -129,6 +137,9 @@ def scan(table: Table, words: Sequence[str]) -> Scan:
         word = left.pop(0)
         if word == "--":
             return Scan(given=tuple(given), rest=(*operands, *left))
+        if table.among(word):
+            among.append(word)
+            continue
         if not word.startswith("-") or word == "-":
             operands.append(word)
             if table.permute:

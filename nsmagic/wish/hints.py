@@ -6,6 +6,7 @@ import errno
 
 from nsmagic.wish import steps
 from nsmagic.wish.circumstances import Circumstances
+from nsmagic.wish.hints_cgroups import CGROUP_HINTS
 from nsmagic.wish.hints_files import FILE_HINTS
 from nsmagic.wish.hints_namespaces import NAMESPACE_HINTS
 from nsmagic.wish.hints_processes import PROCESS_HINTS
@@ -13,7 +14,7 @@ from nsmagic.wish.refusal import Hint, Refusal
 from nsmagic.wish.steps import Step
 
 # The first row that fits is taken, so the more telling circumstance stands above.
-HINTS: tuple[Hint, ...] = (*NAMESPACE_HINTS, *PROCESS_HINTS, *FILE_HINTS)
+HINTS: tuple[Hint, ...] = (*NAMESPACE_HINTS, *CGROUP_HINTS, *PROCESS_HINTS, *FILE_HINTS)
 
 _MANUALS: dict[type[Step | None], str] = {
     type(None): "fork(2)",
@@ -25,6 +26,8 @@ _MANUALS: dict[type[Step | None], str] = {
     steps.MapIdsByHelper: "newuidmap(1)",
     steps.Persist: "mount(2)",
     steps.SetClock: "time_namespaces(7)",
+    steps.MakeCgroup: "cgroups(7)",
+    steps.SetLimit: "Linux's admin-guide/cgroup-v2 (or cgroup-v1)",
     steps.EnterCgroup: "cgroups(7)",
     steps.Fork: "clone(2)",
     steps.Propagate: "mount(2)",

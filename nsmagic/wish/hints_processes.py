@@ -1,9 +1,9 @@
-"""Rows of `nsmagic.wish.hints` about clocks, processes, cgroups and ids."""
+"""Rows of `nsmagic.wish.hints` about clocks, processes and ids."""
 
 from __future__ import annotations
 
 from nsmagic.wish.refusal import ADD_USER, FIRST, Hint, hint
-from nsmagic.wish.steps import EnterCgroup, Fork, Init, SetClock, SetGid, SetOwner, SetUid
+from nsmagic.wish.steps import Fork, Init, SetClock, SetGid, SetOwner, SetUid
 
 _CLOCKS = (
     hint(
@@ -20,25 +20,6 @@ _CLOCKS = (
 )  # fmt: skip
 
 _FORKS = (
-    hint(
-        (EnterCgroup, Fork), "ENOENT ENODEV",
-        "The cgroup {s.cgroup} is not there (any more).",
-        when=lambda r: getattr(r.step, "cgroup", None) is not None,
-    ),
-    hint(
-        (EnterCgroup, Fork), "EACCES EPERM",
-        "You may not move processes to {s.cgroup}: its cgroup.procs, and that of the nearest "
-        "common ancestor, must be writable for you.",
-        "systemd-run --user --scope -p Delegate=yes jupyter lab   starts a notebook that may.",
-        when=lambda r: getattr(r.step, "cgroup", None) is not None,
-    ),
-    hint(
-        (EnterCgroup, Fork), "EBUSY",
-        "{s.cgroup} passes controllers on to its children, and then cgroup v2 lets it hold no "
-        "processes itself.",
-        "Use a child of it.  (cat {s.cgroup}/cgroup.subtree_control shows the controllers.)",
-        when=lambda r: getattr(r.step, "cgroup", None) is not None,
-    ),
     hint(
         (Fork,), "ENOSYS",
         "A seccomp filter (as Docker's) hides clone3(2), which starts a process in a cgroup.",

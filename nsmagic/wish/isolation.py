@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from nsmagic.wish.errors import WishError
+
+if TYPE_CHECKING:
+    from nsmagic.wish.limits import Limit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +32,13 @@ class SubIds:
 
 @dataclass(frozen=True, kw_only=True)
 class Isolation:
-    """The options of unshare(1) (util-linux 2.41), each under its own long name.
+    """The options of unshare(1) (util-linux 2.41), each under its own long name, and limits.
 
     `namespaces` holds /proc names (`mnt`, not `mount`); `persist` pairs such a name with the file
     that keeps the namespace alive, sorted.  `map_user` and `map_group`, where given, go before what
     `map_root_user` and `map_current_user` (never both) say of the same id.  Numbers are resolved
-    ids and whole seconds.  `None`, empty and false mean "not asked for".
+    ids and whole seconds.  `None`, empty and false mean "not asked for".  `cgroup` asks for a
+    group of the cell's own, with `limits` or without.
     """
 
     namespaces: frozenset[str] = frozenset()
@@ -63,14 +67,21 @@ class Isolation:
     boottime: int | None = None
     clear_env: bool = False
     whitelist_env: tuple[str, ...] = ()
+    cgroup: bool = False
+    limits: tuple[Limit, ...] = ()
 
     def united_with(self, other: Self) -> Self:
         """Return both wishes as one (stacked magics); raise WishError where they contradict."""
-        merged: dict[str, object] = {}
+        # Imported now: the spawner, which knows this class by its steps, needs no limits.
+        from nsmagic.wish.limits import unite_limits
+
+        merged: dict[str, object] = {"limits": unite_limits(self.limits, other.limits)}
         for field in fields(self):
             mine, theirs, default = (
                 getattr(self, field.name), getattr(other, field.name), field.default,
             )  # fmt: skip
+            if field.name in merged:
+                continue
             merged[field.name] = _unite(field.name, mine, theirs, default)
         return type(self)(**merged)  # type: ignore[arg-type]
 

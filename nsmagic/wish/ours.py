@@ -41,11 +41,15 @@ class Ours:
 
 @dataclass(frozen=True, kw_only=True)
 class Parsed:
-    """A line that was understood: fields of the program's wish, our own, and the program to run."""
+    """A line that was understood: fields of the program's wish, our own, and the program to run.
+
+    `among` holds the words that stood between options, see `getopt.Table`.
+    """
 
     values: Mapping[str, Any]
     ours: Ours
     program: tuple[str, ...]
+    among: tuple[str, ...] = ()
 
 
 _GROUP = "Of nsmagic"
@@ -98,7 +102,7 @@ def parse(table: Table, words: Sequence[str], names: Names) -> Parsed:
         _apply(given, _read(table, given, names), ours if mine else fields)
     if found.problem is not None:
         raise found.problem
-    return Parsed(values=fields, ours=Ours(**ours), program=found.rest)
+    return Parsed(values=fields, ours=Ours(**ours), program=found.rest, among=found.among)
 
 
 def _apply(given: Given, value: object, fields: dict[str, Any]) -> None:

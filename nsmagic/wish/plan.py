@@ -1,7 +1,8 @@
 """Wish -> plan: pure code that turns an Isolation into steps, in the order that Linux demands.
 
-The order is the one of unshare(1): owner, unshare, maps, clocks, fork, files that keep namespaces,
-propagation, root, working directory, mounts, ids, capabilities, environment, body.
+First the cgroup; then the order is the one of unshare(1): owner, unshare, maps, clocks, fork,
+files that keep namespaces, propagation, root, working directory, mounts, ids, capabilities,
+environment, body.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from nsmagic.wish import steps
 from nsmagic.wish.errors import WishError
+from nsmagic.wish.groups import Group
 from nsmagic.wish.idmaps import Ids, id_lines
 from nsmagic.wish.isolation import IdMap, Isolation, SubIds
 from nsmagic.wish.namespaces import NAMESPACES
@@ -27,15 +29,17 @@ OWN_PATHS = ("root", "wd", "mount_proc")
 class Situation:
     """What the plan must know of this machine and process, read by `nsmagic.linux.situation`.
 
-    `sys_admin`: CAP_SYS_ADMIN is effective.  `cgroup`: directory of the private cgroup that the
-    cell is born in, or None where none can be made.  `own_paths`: what the paths below /proc/self
-    stand for in this process, because the cell is another one.
+    `sys_admin`: CAP_SYS_ADMIN is effective.  `cgroup`: directory of the cgroup v2 that the cell is
+    born in, or None where none can be made.  `group`: the group that limits were asked for, whose
+    v2 directory is that one; None where a group only ends the cell's processes.  `own_paths`: what
+    the paths below /proc/self stand for in this process, because the cell is another one.
     """
 
     uids: Ids
     gids: Ids
     sys_admin: bool
     cgroup: str | None = None
+    group: Group | None = None
     own_paths: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -67,7 +71,11 @@ def make_plan(
             "without --fork the cell's first child is PID 1 of the new namespace: "
             "once that has ended, fork(2) gives ENOMEM"
         )
+    if situation.group is not None and any(limit.implied for limit in situation.group.limits):
+        notes.append("mem= forbids swap too (swap=0): give swap=, or --strict to leave it alone")
     listed = (
+        *(() if situation.group is None else situation.group.steps()),
+        *_enter(isolation, situation),
         *_before_fork(isolation, situation),
         *_fork(isolation, situation),
         *_persist(isolation),
@@ -100,10 +108,25 @@ def _needs_privilege(wish: Isolation) -> bool:
     return bool(wish.namespaces - {"user"}) or wish.root is not None
 
 
+def _enter(wish: Isolation, situation: Situation) -> Iterator[Step]:
+    if situation.group is not None:
+        for directory in situation.group.others:
+            yield steps.EnterCgroup(cgroup=directory)
+    if situation.cgroup is not None and _enters_first(wish):
+        yield steps.EnterCgroup(cgroup=situation.cgroup)
+
+
+def _enters_first(wish: Isolation) -> bool:
+    """Whether the cell must be in its group before anything else is done.
+
+    An --owner may not write there, and a new cgroup namespace has for its root the group in which
+    the process is that makes it, cgroup_namespaces(7).
+    """
+    return wish.owner is not None or "cgroup" in wish.namespaces
+
+
 def _before_fork(wish: Isolation, situation: Situation) -> Iterator[Step]:
     if wish.owner is not None:
-        if situation.cgroup is not None:  # the owner may not write there
-            yield steps.EnterCgroup(cgroup=situation.cgroup)
         yield steps.SetOwner(uid=wish.owner[0], gid=wish.owner[1])
     if wish.namespaces:
         types = tuple(row.name for row in NAMESPACES if row.name in wish.namespaces)
@@ -157,7 +180,7 @@ def _needs_parent(ranges: tuple[IdMap | SubIds, ...], wish: Isolation) -> bool:
 
 
 def _fork(wish: Isolation, situation: Situation) -> Iterator[Step]:
-    entered = wish.owner is not None and situation.cgroup is not None
+    entered = _enters_first(wish) and situation.cgroup is not None
     cgroup = None if entered else situation.cgroup
     share_memory = "time" not in wish.namespaces
     if wish.namespaces & {"pid", "time"} and not wish.fork:

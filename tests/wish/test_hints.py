@@ -46,6 +46,8 @@ SAMPLES: tuple[Step, ...] = (
     steps.Exec(argv=("ls", "-l")),
     steps.RunPython(),
     steps.Init(),
+    steps.MakeCgroup(cgroup=CELL),
+    steps.SetLimit(file=f"{CELL}/memory.max", text="67108864", key="mem"),
 )
 NO_CAPABILITIES: dict[str, Any] = {"uid": 1000, "capabilities": 0}
 UNSHARE = SAMPLES[1]

@@ -23,6 +23,8 @@ EXAMPLES: tuple[Step, ...] = (
     steps.MapIdsByHelper(kind="uid", maps=MAPS[:1]),
     steps.Persist(link="net", file="/run/my net"),
     steps.SetClock(clock="monotonic", seconds=-5),
+    steps.MakeCgroup(cgroup="/sys/fs/cgroup/a b"),
+    steps.SetLimit(file="/sys/fs/cgroup/a b/cpu.max", text="50000 100000", key="cpu"),
     steps.EnterCgroup(cgroup="/sys/fs/cgroup/a b"),
     steps.Fork(keep=True, share_memory=False),
     steps.Fork(cgroup="/sys/fs/cgroup/a"),

@@ -11,6 +11,7 @@ from typing import Any
 
 from nsmagic.wish.isolation import IdMap
 from nsmagic.wish.steps.base import Step
+from nsmagic.wish.steps.cgroups import EnterCgroup, MakeCgroup, SetLimit
 from nsmagic.wish.steps.files import (
     Chdir,
     Chroot,
@@ -31,7 +32,6 @@ from nsmagic.wish.steps.namespaces import (
 )
 from nsmagic.wish.steps.processes import (
     ClearEnvironment,
-    EnterCgroup,
     Exec,
     Fork,
     Init,
@@ -52,6 +52,7 @@ __all__ = [
     "Init",
     "KeepCaps",
     "LoadInterpreter",
+    "MakeCgroup",
     "MapIds",
     "MapIdsByHelper",
     "MapIdsOutside",
@@ -63,6 +64,7 @@ __all__ = [
     "SetClock",
     "SetGid",
     "SetGroups",
+    "SetLimit",
     "SetOwner",
     "SetUid",
     "Step",
@@ -74,9 +76,10 @@ __all__ = [
 STEPS: dict[str, type[Step]] = {
     cls.__name__: cls
     for cls in (
-        SetOwner, Unshare, SetGroups, MapIds, MapIdsOutside, MapIdsByHelper, Persist, SetClock,
-        EnterCgroup, Fork, Propagate, MountProc, MountBinfmt, LoadInterpreter, Chroot, Chdir,
-        SetGid, SetUid, KeepCaps, ClearEnvironment, Init, Exec, RunPython,
+        MakeCgroup, SetLimit, EnterCgroup, SetOwner, Unshare, SetGroups, MapIds, MapIdsOutside,
+        MapIdsByHelper, Persist, SetClock, Fork, Propagate, MountProc, MountBinfmt,
+        LoadInterpreter, Chroot, Chdir, SetGid, SetUid, KeepCaps, ClearEnvironment, Init, Exec,
+        RunPython,
     )
 }  # fmt: skip
 

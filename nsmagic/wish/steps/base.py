@@ -9,9 +9,13 @@ from typing import ClassVar, Final
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One thing to do to the system.  `outside` steps are done by our parent to the child's PID."""
+    """One thing to do to the system.
+
+    `ahead` steps are done by our parent before there is a child, `outside` steps to its PID.
+    """
 
     name: ClassVar[str]
+    ahead: ClassVar[bool] = False
     outside: ClassVar[bool] = False
     _options: ClassVar[tuple[str, ...]] = ()
 

@@ -1,4 +1,4 @@
-"""Steps about the process itself: its cgroup, forks, ids, capabilities, environment and program."""
+"""Steps about the process itself: forks, ids, capabilities, environment and program."""
 # ruff: noqa: D102  (what shell() and syscalls() return is said once, in Step)
 
 from __future__ import annotations
@@ -7,26 +7,8 @@ import shlex
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nsmagic.wish.steps.base import Step, execve_call, write_call
-
-
-def _enter(cgroup: str) -> str:
-    directory = shlex.quote(cgroup)
-    return f"mkdir -p {directory} && echo 0 > {directory}/cgroup.procs"
-
-
-@dataclass(frozen=True, kw_only=True)
-class EnterCgroup(Step):
-    """Move into a cgroup by cgroup.procs, cgroups(7): milliseconds, where clone3 takes none."""
-
-    name: ClassVar[str] = "cgroup"
-    cgroup: str
-
-    def shell(self) -> str:
-        return _enter(self.cgroup)
-
-    def syscalls(self) -> tuple[str, ...]:
-        return (write_call(f"{self.cgroup}/cgroup.procs", "0"),)
+from nsmagic.wish.steps.base import Step, execve_call
+from nsmagic.wish.steps.cgroups import enter_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +27,7 @@ class Fork(Step):
     cgroup: str | None = None
 
     def shell(self) -> str:
-        return "bash" if self.cgroup is None else _enter(self.cgroup)
+        return "bash" if self.cgroup is None else enter_line(self.cgroup)
 
     def syscalls(self) -> tuple[str, ...]:
         if self.keep:
