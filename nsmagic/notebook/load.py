@@ -8,12 +8,13 @@ from nsmagic.notebook.magics import IsolationMagics
 from nsmagic.notebook.rootfs import RootfsMagics
 from nsmagic.notebook.seeing import SeeingMagics
 from nsmagic.notebook.transform import empty_body
+from nsmagic.notebook.watching import WatchingMagics
 from nsmagic.run.spawning import close_spawner, spawner
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_MAGICS = (IsolationMagics, RootfsMagics, SeeingMagics)
+_MAGICS = (IsolationMagics, RootfsMagics, SeeingMagics, WatchingMagics)
 
 
 def load(shell: InteractiveShell) -> None:
@@ -21,13 +22,16 @@ def load(shell: InteractiveShell) -> None:
     spawner()
     isolation = IsolationMagics(shell)
     seeing = SeeingMagics(shell, last=lambda: isolation.runner.footprint)
-    shell.register_magics(isolation, RootfsMagics, seeing)
+    shell.register_magics(isolation, RootfsMagics, seeing, WatchingMagics(shell))
     if empty_body not in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.append(empty_body)
 
 
 def unload(shell: InteractiveShell) -> None:
     """Take the magics away and end the spawner, and with it what still runs."""
+    watching = shell.magics_manager.registry.get(WatchingMagics.__name__)
+    if isinstance(watching, WatchingMagics):
+        watching.close()
     for magics in _MAGICS:
         for kind, names in magics.magics.items():
             for name in names:

@@ -1,0 +1,1 @@
+"""Pictures that live in the notebook: their traits, their front-end files, their stills."""

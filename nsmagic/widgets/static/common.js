@@ -1,0 +1,107 @@
+// What every view needs.  Comes first in each module; see assets.py.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function fill(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== undefined && value !== false) {
+      node.setAttribute(name, value === true ? "" : value);
+    }
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+const make = (tag, attributes, ...children) =>
+  fill(document.createElement(tag), attributes, children);
+const draw = (tag, attributes, ...children) =>
+  fill(document.createElementNS(SVG, tag), attributes, children);
+
+// Light text means a dark page, whatever the front end calls its theme.
+function isDark(el) {
+  const [red, green, blue] = (getComputedStyle(el).color.match(/[\d.]+/g) ?? [0, 0, 0]).map(Number);
+  return 0.299 * red + 0.587 * green + 0.114 * blue > 140;
+}
+
+function onTheme(callback) {
+  const seen = new MutationObserver(callback);
+  const attributeFilter = ["data-jp-theme-light", "data-jp-theme-name", "class", "data-theme"];
+  for (const node of [document.documentElement, document.body]) {
+    seen.observe(node, { attributes: true, attributeFilter });
+  }
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  scheme.addEventListener("change", callback);
+  return () => {
+    seen.disconnect();
+    scheme.removeEventListener("change", callback);
+  };
+}
+
+// A kernel that has ended or was restarted hears nothing; the view says so by itself.
+function send(model, content) {
+  try {
+    model.send(content);
+  } catch (error) {
+    console.debug("nsmagic: the kernel does not listen", error);
+  }
+}
+
+// Tells the kernel that somebody looks, so that it can stop when nobody does (live.py).
+function present(model) {
+  const say = () => {
+    if (!document.hidden) send(model, { ask: "here" });
+  };
+  say();
+  const timer = setInterval(say, 10_000);
+  document.addEventListener("visibilitychange", say);
+  return () => {
+    clearInterval(timer);
+    document.removeEventListener("visibilitychange", say);
+  };
+}
+
+// At most one call for each picture the screen shows.
+function perFrame(callback) {
+  let waiting = 0;
+  const ask = () => {
+    waiting ||= requestAnimationFrame(() => {
+      waiting = 0;
+      callback();
+    });
+  };
+  ask.cancel = () => cancelAnimationFrame(waiting);
+  return ask;
+}
+
+const ruler = document.createElement("canvas").getContext("2d");
+
+// Shortens text to a width in pixels.
+function fit(text, font, width) {
+  ruler.font = font;
+  if (ruler.measureText(text).width <= width) return text;
+  let low = 0;
+  let high = text.length;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (ruler.measureText(`${text.slice(0, middle)}…`).width <= width) low = middle;
+    else high = middle - 1;
+  }
+  return low ? `${text.slice(0, low)}…` : "";
+}
+
+const plural = (count, one, many) =>
+  `${count.toLocaleString("en")} ${count === 1 ? one : (many ?? `${one}s`)}`;
+
+function copyButton(text) {
+  const button = make("button", { class: "nsm-button", type: "button" }, "Copy");
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "Select and copy it"; // pages over plain http have no clipboard
+    }
+  });
+  return button;
+}
