@@ -65,21 +65,25 @@ packages:
 	@$(call debian,/usr/bin/chromium:chromium strace:strace newuidmap:uidmap unshare:util-linux \
 	  ip:iproute2 bwrap:bubblewrap setpriv:util-linux ps:procps)
 
+# Most of a test is waiting for a process, so two run at once; a file's tests stay together.
+WORKERS ?= 2
+PYTEST_ALL = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
 # A test that fails is run once more by itself: on a busy machine a deadline may pass.  What fails
 # twice fails; a test that needed its second run is named in the first run's summary.
 AGAIN = $(BIN)/python -m pytest -m 'not slow' --last-failed --last-failed-no-failures none $(PYTEST)
 
 .PHONY: test
 test: .venv/test.stamp packages ## everything that fits in 15 minutes, also in the guest and the browser
-	$(BIN)/python -m pytest -m 'not slow' $(PYTEST) || $(AGAIN)
+	$(PYTEST_ALL) -m 'not slow' $(PYTEST) || $(AGAIN)
 
 .PHONY: test-fast
 test-fast: .venv/test.stamp ## without guest and browser: for while you work
-	$(BIN)/python -m pytest -m 'not slow and not vm and not browser' $(PYTEST)
+	$(PYTEST_ALL) -m 'not slow and not vm and not browser' $(PYTEST)
 
 .PHONY: test-all
 test-all: .venv/test.stamp packages ## the full matrix: stock kernels in QEMU, other Pythons, long torture
-	$(BIN)/python -m pytest $(PYTEST)
+	$(PYTEST_ALL) $(PYTEST)
 	@for v in 3.12 3.13; do $(MAKE) --no-print-directory test-python VERSION=$$v; done
 
 # One other Python: on PATH, or pyenv's.  Absent: said, and not an error.
@@ -90,7 +94,7 @@ test-python:
 	if [ -z "$$python" ]; then echo "Python $(VERSION): not found, not tested"; exit 0; fi; \
 	echo "Python $(VERSION): $$python"; [ -x .venv-$(VERSION)/bin/pip ] || "$$python" -m venv .venv-$(VERSION); \
 	.venv-$(VERSION)/bin/pip install -q --disable-pip-version-check -e '.[test]'; \
-	.venv-$(VERSION)/bin/python -m pytest -m 'not vm and not browser' $(PYTEST)
+	.venv-$(VERSION)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m 'not vm and not browser' $(PYTEST)
 
 .PHONY: bench
 bench: .venv/test.stamp ## the numbers in the documentation, measured here

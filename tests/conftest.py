@@ -45,6 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     leaks.mark()
     home = Path(tempfile.mkdtemp(prefix="nst-", dir="/tmp"))  # short: sockets are made below it
     config.add_cleanup(lambda: shutil.rmtree(home))
+    leaks.own_directories.add(str(home))
     for name, folder in PRIVATE.items():
         (home / folder).mkdir(mode=0o700, exist_ok=True)
         os.environ[name] = str(home / folder)
@@ -74,8 +75,9 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
+def nothing_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Compare before and after: see `leaks.Snapshot` for what is looked at."""
+    leaks.own_directories.add(str(tmp_path_factory.getbasetemp()))
     before = leaks.snapshot()
     yield
     if news := leaks.leaked(before):
@@ -126,6 +128,7 @@ def ip(_shell: InteractiveShell) -> Iterator[InteractiveShell]:
 def as_user() -> Iterator[Account]:
     """An ordinary user that can read and run the project: `as_user.run(argv)`."""
     account = make_account()
+    leaks.own_directories.add(str(account.home))
     try:
         if reason := account.why_not():
             pytest.skip(reason)

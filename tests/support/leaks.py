@@ -31,10 +31,13 @@ NAMESPACE = re.compile(rf"(?:{'|'.join(NAMES)}):\[\d+\]$")
 # arg_start to env_end in proc_pid_stat(5), counted from the state: kept by fork, not by execve.
 ADDRESSES = slice(45, 49)
 SPAWNER = "nsmagic.run.spawner"  # in its command line
+OWNER = re.compile(r"/nsmagic-(\d+)-")  # the kernel's PID
 STARTED = 19  # starttime, counted likewise
 # Older than this process, so never ours: looked at once.  Not the younger ones: in the middle of
 # execve(2) a process of ours has neither our addresses nor an environment yet.
 _older: set[int] = set()
+# Temporary directories of this test run: mounts below those of another are not ours.
+own_directories: set[str] = set()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +76,7 @@ def snapshot() -> Snapshot:
     return Snapshot(
         processes=processes,
         descriptors=_descriptors(),
-        mounts=frozenset(Path("/proc/self/mountinfo").read_text().splitlines()),
+        mounts=frozenset(filter(_is_ours, Path("/proc/self/mountinfo").read_text().splitlines())),
         cgroups=frozenset(_cgroups()),
         links=frozenset(name for _, name in socket.if_nameindex()),
         namespaces=namespaces,
@@ -196,6 +199,13 @@ def _namespaces(pid: str) -> frozenset[str]:
     return frozenset(filter(NAMESPACE.match, found))
 
 
+def _is_ours(mount: str) -> bool:
+    """Whether a line of mountinfo is not below the temporary directory of another test run."""
+    target = mount.split()[4]
+    temporary = target.startswith(("/tmp/nst-", "/tmp/pytest-of-"))
+    return not temporary or target.startswith(tuple(own_directories))
+
+
 def _descriptors() -> frozenset[str]:
     found = set()
     for number in os.listdir("/proc/self/fd"):
@@ -228,7 +238,10 @@ def _walk(folder: str, found: set[str]) -> None:
 
 
 def _of_others(folder: str) -> bool:
-    """Another test run on this machine has processes there."""
+    """Another test run on this machine made it for a kernel of its own, or has processes there."""
+    if (owner := OWNER.search(folder)) is not None:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            return int(owner[1]) != os.getpid() and not describe(int(owner[1]))
     with contextlib.suppress(OSError):
         for pid in Path(folder, "cgroup.procs").read_text().split():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
