@@ -5,7 +5,8 @@ from __future__ import annotations
 import getpass
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.error import StdinNotImplementedError
@@ -44,6 +45,7 @@ class CellListener:
         self.output = output.output
         self.deadline = output.deadline
         self.asks = True
+        self.asking: Callable[[], AbstractContextManager[None]] = nullcontext
         self.wanted: frozenset[str] | None = None
         self.error: dict[str, Any] | None = None
         self.refused: dict[str, str] = {}
@@ -97,7 +99,7 @@ class CellListener:
         if kernel is not None:
             asked = kernel.getpass if password else kernel.raw_input
         try:
-            with on_sigint(signal.default_int_handler):
+            with on_sigint(signal.default_int_handler), self.asking():
                 return {"problem": None, "text": asked(prompt)}
         except _UNANSWERED as problem:
             kind = next(kind for kind in _UNANSWERED if isinstance(problem, kind))

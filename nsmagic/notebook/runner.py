@@ -90,10 +90,13 @@ class Runner:
         return None if place is None else place / f"nsmagic-{os.getpid()}-cell{number}"
 
     def _plan(self, request: Request, group: Path | None) -> Plan:
-        situation = read_situation(request.wish, None if group is None else str(group))
-        ours = request.ours
+        wish, ours = request.wish, request.ours
+        if ours.bg:  # its outside steps are done while the notebook may go to another directory
+            kept = tuple((name, str(Path(file).absolute())) for name, file in wish.persist)
+            wish = replace(wish, persist=kept)
+        situation = read_situation(wish, None if group is None else str(group))
         body = steps.Exec(argv=request.argv) if request.argv else steps.RunPython()
-        return make_plan(request.wish, situation, body, strict=ours.strict, init=ours.init)
+        return make_plan(wish, situation, body, strict=ours.strict, init=ours.init)
 
     def _explain(
         self, request: Request, plan: Plan, publisher: IOPubPublisher | TerminalPublisher
@@ -149,6 +152,7 @@ class RunningCell:
             timeout=ours.timeout, terminal=Terminal(text) if ours.tty else None,
             entered=self.footprint.entered,
         )  # fmt: skip
+        self._listener.asking = self._sandbox.asking
         button.aim(self._stop)
         self._sandbox.start()
 
@@ -210,8 +214,14 @@ class RunningCell:
         finally:
             self.footprint.ended(left=self._sandbox.result.left)
             self._output.finish()
+            self._tell_left(self._sandbox.result)
             if self._explained is not None:
                 self._explained.update(self._sandbox.result, refused)
+
+    def _tell_left(self, result: Result) -> None:
+        if result.left and not result.stopped:
+            some = "1 process" if result.left == 1 else f"{result.left} processes"
+            self._publisher.note(f"ended {some} that outlived the cell; a box keeps them: --name")
 
     def _lacks(self, result: Result) -> str:
         """Name the library without which ld.so(8) ended the program, 127."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -74,9 +75,29 @@ def _run(data: Mapping[str, Any], orders: Channel) -> None:
     body = plan[-1]
     assert isinstance(body, steps.Exec)
     try:
-        os.execvp(body.argv[0], body.argv)
+        _execute(body.argv)
     except OSError as error:
         refuse(len(plan) - 1, OSError(error.errno, error.strerror, body.argv[0]), channel, spent)
+
+
+def _execute(argv: tuple[str, ...]) -> NoReturn:
+    """Call execvp(3), which lets /bin/sh read a text without a #! line; os.execvp does not."""
+    try:
+        os.execvp(argv[0], argv)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC or not (script := _script(argv[0])):
+            raise
+    os.execv("/bin/sh", ["sh", script, *argv[1:]])
+
+
+def _script(name: str) -> str:
+    """Return the path of a text that execvp(3) would find; empty if it is none."""
+    import shutil  # seldom wanted, and every spawner would wait for it
+
+    path = shutil.which(name) or ""
+    with open(path, "rb") as file:
+        # bash's rule: no NUL byte in the first line.  execvp(3) gives sh also what is no text.
+        return "" if b"\0" in file.read(80).partition(b"\n")[0] else path
 
 
 def _take_environment(wanted: dict[str, str]) -> None:

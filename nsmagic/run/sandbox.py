@@ -6,10 +6,12 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any, Final
 
+from nsmagic.run.asking import pumping_aside
 from nsmagic.run.channel import Frame
 from nsmagic.run.launch import Launcher
 from nsmagic.run.listener import Listener
@@ -46,6 +48,7 @@ class Sandbox:
         self._forked_all = not self._forks
         self._refused: StepError | None = None
         self._undo: list[Callable[[], None]] = []
+        self._listed: deque[int] = deque()
         self._cleanup = ExitStack()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._cleanup.callback(os.close, self._wake)
@@ -59,6 +62,18 @@ class Sandbox:
         """Stop the cell, from any thread or signal handler.  A second call kills at once."""
         if not self._over:
             os.eventfd_write(self._wake, 1)
+
+    def asking(self) -> AbstractContextManager[None]:
+        """Keep the cell going while the listener asks a person, in the thread that pumps."""
+        return pumping_aside(self._poller, self._pump_aside, self._patience)
+
+    def _pump_aside(self, ready: Collection[int]) -> bool:
+        """Take what is ready but for frames, which go on after the answer; False at the end."""
+        handlers = self._handlers()
+        del handlers[self._channel.sock.fileno()]
+        self._handle(ready, handlers)
+        self._clock()
+        return not self.result.stopped and self._launcher.pidfd not in ready
 
     def start(self) -> None:
         """Make the first process, in the calling thread: it ends when that thread does."""
@@ -111,22 +126,27 @@ class Sandbox:
             guard = ours and self._forked_all
             self._tree.adopt(self._launcher.cell, self._launcher.cell_fd, guard=guard)
 
-    def _pump(self) -> None:
-        handlers = {
+    def _handle(self, ready: Iterable[int], handlers: Mapping[int, Callable[[], None]]) -> None:
+        """Handle what is ready in its order; what a handler that asks a person leaves is kept."""
+        self._listed.extend(ready)
+        while self._listed:
+            handlers.get(self._listed.popleft(), lambda: None)()
+
+    def _handlers(self) -> dict[int, Callable[[], None]]:
+        return {
             self._err.read_end: lambda: self._read("stderr", self._err),
             self._out.read_end: lambda: self._read("stdout", self._out),
             self._channel.sock.fileno(): self._read_channel,
             self._wake: self._woken,
         }
+
+    def _pump(self) -> None:
+        handlers = self._handlers()
         while not self._launcher.reap():
-            for fd, _ in self._poller.poll(self._patience()):
-                if fd in handlers:
-                    handlers[fd]()
+            self._handle((fd for fd, _ in self._poller.poll(self._patience())), handlers)
             self._clock()
         # Its last writes may not have been listed yet: in their order, before all else.
-        for fd, _ in self._poller.poll(0):
-            if fd in handlers:
-                handlers[fd]()
+        self._handle((fd for fd, _ in self._poller.poll(0)), handlers)
         with suppress(BlockingIOError):  # stopped, and it ended by that before we looked
             self._woken()
         self._read_channel()

@@ -115,7 +115,7 @@ _ROWS: tuple[Option, ...] = (
     Option(name="fork", short="f", group=_PROCESS, field="fork", help="fork before the program"),
     Option(name="kill-child", group=_PROCESS, field="kill_child", kind=values.SIGNAL,
            argument=Argument.OPTIONAL, bare="SIGKILL",
-           help="on our end, send SIGKILL or <signame> to the child (implies --fork)"),
+           help="end with us (implies --fork); here always so, by SIGKILL whatever <signame>"),
     _flag("forward-signals", _PROCESS, "pass SIGTERM and SIGINT on to the child (implies --fork)"),
     _value("monotonic", values.OFFSET, _REST, "seconds to add to CLOCK_MONOTONIC (with --time)"),
     _value("boottime", values.OFFSET, _REST, "seconds to add to CLOCK_BOOTTIME (with --time)"),

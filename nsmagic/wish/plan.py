@@ -126,6 +126,8 @@ def _enters_first(wish: Isolation) -> bool:
 
 
 def _before_fork(wish: Isolation, situation: Situation) -> Iterator[Step]:
+    if _body_must_not_fork(wish) and situation.cgroup is None:
+        yield steps.Fork(keep=True, share_memory=False)  # now: afterwards, its child is PID 1
     if wish.owner is not None:
         yield steps.SetOwner(uid=wish.owner[0], gid=wish.owner[1])
     if wish.namespaces:
@@ -179,12 +181,17 @@ def _needs_parent(ranges: tuple[IdMap | SubIds, ...], wish: Isolation) -> bool:
     return bool(ranges) or wish.owner is not None
 
 
+def _body_must_not_fork(wish: Isolation) -> bool:
+    """Whether the first child of the cell itself is to be PID 1 (`--strict --pid`)."""
+    return bool(wish.namespaces & {"pid", "time"}) and not wish.fork
+
+
 def _fork(wish: Isolation, situation: Situation) -> Iterator[Step]:
     entered = _enters_first(wish) and situation.cgroup is not None
     cgroup = None if entered else situation.cgroup
     share_memory = "time" not in wish.namespaces
-    if wish.namespaces & {"pid", "time"} and not wish.fork:
-        if cgroup is not None:  # the cell itself must not fork, or its child would be PID 1
+    if _body_must_not_fork(wish):
+        if cgroup is not None:
             yield steps.EnterCgroup(cgroup=cgroup)
     elif cgroup is not None:
         yield steps.Fork(cgroup=cgroup, share_memory=share_memory)

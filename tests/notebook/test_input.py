@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -86,3 +88,40 @@ def test_a_copy_made_by_fork_cannot_ask(kernel: KernelDriver) -> None:
     run = kernel.run("%%unshare --uts\n" + body, stdin=["yes"])
     assert run.prompts == ["mine? "]
     assert run.stdout == "only the cell's first process can ask\nyes\n"
+
+
+def test_what_else_the_cell_says_arrives_while_it_asks(kernel: KernelDriver) -> None:
+    body = (
+        "import subprocess\n"
+        "lines = 'for n in 1 2 3 4 5; do echo line $n; done; echo over >&2'\n"
+        "beside = subprocess.Popen(['sh', '-c', f'read go; {lines}'], stdin=subprocess.PIPE)\n"
+        "beside.stdin.write(b'go\\n'); beside.stdin.close()\n"
+        "input('? ')"
+    )
+    run = kernel.start(ASK + body)
+    with pytest.raises(AssertionError, match="asks"):
+        kernel.wait(run)
+    kernel.wait(run, until=lambda run: "over" in run.stderr)
+    assert run.stdout == "".join(f"line {n}\n" for n in range(1, 6))
+    assert kernel.client is not None
+    kernel.client.input("yes")
+    assert kernel.wait(run).result == {"text/plain": "'yes'"}
+
+
+def test_the_time_limit_holds_at_a_question(kernel: KernelDriver) -> None:
+    run = kernel.start("%%unshare --uts --timeout 0.5\ninput('? ')")
+    with pytest.raises(AssertionError, match="asks"):
+        kernel.wait(run)
+    kernel.wait(run)
+    assert "ran into its --timeout" in (run.error or {})["evalue"]
+    assert kernel.run("6 * 7").result == {"text/plain": "42"}
+
+
+def test_a_cell_that_is_killed_at_a_question(kernel: KernelDriver) -> None:
+    run = kernel.start("%%unshare --uts\nimport os\nprint(os.getpid())\ninput('? ')")
+    with pytest.raises(AssertionError, match="asks"):
+        kernel.wait(run)
+    kernel.wait(run, until=lambda run: run.stdout.endswith("\n"))
+    os.kill(int(run.stdout), signal.SIGKILL)
+    kernel.wait(run)
+    assert "was killed by SIGKILL" in (run.error or {})["evalue"]

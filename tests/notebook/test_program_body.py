@@ -206,3 +206,11 @@ class TestLessThanRoot:
         with KernelDriver(prefix=["setpriv", "--bounding-set=-sys_admin"]) as kernel:
             assert self.maps(kernel, "--net") == [["0", "0", "1"]] * 2
             assert self.maps(kernel, "--map-users=0:0:10") == [["0", "0", "10"]] * 2
+
+
+def test_what_the_cell_left_running_is_told(kernel: KernelDriver) -> None:
+    run = kernel.run("%%unshare --uts bash\nsleep 1000 &\nsleep 1000 &\necho over")
+    assert run.stdout == "over\n"
+    notes = [bundle["text/plain"] for bundle in run.displays]
+    assert notes == ["ended 2 processes that outlived the cell; a box keeps them: --name"]
+    assert kernel.run("%%unshare --uts bash\nsleep 0 & wait").displays == []

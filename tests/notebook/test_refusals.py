@@ -113,12 +113,12 @@ class TestPrograms:
     @pytest.mark.parametrize(
         ("content", "words"),
         [
-            (b"echo hi\n", "ENOEXEC|no first line|#!/bin/sh"),
+            (b"\0echo hi\n", "ENOEXEC|no first line|#!/bin/sh"),
             (b"\x7fELF\x02\x01\x01" + bytes(60), "ENOEXEC|another machine|file "),
             (b"#!/nowhere/perl\n", "ENOENT|interpreter|/nowhere/perl|head -1"),
             (b"#!/bin/sh\r\n", "ENOENT|interpreter|Windows"),
         ],
-        ids=["text", "cut-off", "interpreter", "windows"],
+        ids=["data", "cut-off", "interpreter", "windows"],
     )
     def test_wrong_content(
         self, kernel: KernelDriver, tmp_path: Path, content: bytes, words: str
@@ -127,6 +127,14 @@ class TestPrograms:
         file.write_bytes(content)
         file.chmod(0o755)
         in_order(refused(kernel, f"%unshare --user {file}"), words)
+
+    def test_a_text_without_a_first_line_is_for_sh(
+        self, kernel: KernelDriver, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "program"
+        file.write_text("echo $0 $1\n")
+        file.chmod(0o755)
+        assert kernel.run(f"%unshare --user {file} one").stdout == f"{file} one\n"
 
     def test_a_root_without_the_loader(self, kernel: KernelDriver, tmp_path: Path) -> None:
         (tmp_path / "bin").mkdir()

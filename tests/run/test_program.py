@@ -222,6 +222,13 @@ def test_a_pid_namespace_without_fork_as_unshare_has_it() -> None:
     assert ran.out == "one\n"
 
 
+@pytest.mark.parametrize("fenced", [True, False])
+def test_what_an_unforked_cell_leaves_is_ended(fenced: bool) -> None:
+    body = "sh -c 'setsid sleep 1000 & sleep 1000' &\nexit 0"
+    ran = Cell(fenced=fenced).program(["-r", "--pid", "--strict", "bash"], body)
+    assert good(ran).result.left >= 1  # and the fixture looks for what is still there
+
+
 class TestTerminal:
     def run(self, *program: str, body: str = "", options: Sequence[str] = ("--uts",)) -> Ran:
         return good(Cell(tty=True).program([*options, *program], body))

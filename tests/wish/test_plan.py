@@ -77,7 +77,7 @@ root   | -m --propagation=unchanged     | unshare(mnt) fork(keep)
 root   | -m --propagation=slave         | unshare(mnt) fork(keep) propagate(slave)
 root   | --propagation=slave            | fork(keep)
 root   | -p                             | unshare(pid,fork) fork(share)
-root   | -p --strict                    | unshare(pid)
+root   | -p --strict                    | fork(keep) unshare(pid)
 fenced | -p --strict                    | unshare(pid) entercgroup
 root   | -pf --strict                   | unshare(pid,fork) fork(share)
 root   | -p --init                      | unshare(pid,fork) fork(share) init
@@ -113,7 +113,7 @@ root   | -u --clear-env                 | unshare(uts) fork(keep) env()
 root   | --whitelist-env=A,B            | fork(keep) env(A,B)
 root   | --uts=/u --mount=/m --pid=/p   | unshare(mnt,uts,pid,fork) fork(share) persist(mnt=/m) persist(uts=/u) persist(pid=/p) propagate(private)
 fenced | --pid=/p --strict              | unshare(pid) entercgroup persist(pid_for_children=/p)
-root   | --time=/t --strict             | unshare(time) persist(time_for_children=/t)
+root   | --time=/t --strict             | fork(keep) unshare(time) persist(time_for_children=/t)
 root   | -rp --load-interp=:a:M::x::/i: | unshare(mnt,pid,user,fork) uid(0 0 1) setgroups(deny) gid(0 0 1) fork(share) propagate(private) proc(/proc) mountbinfmt loadinterpreter
 root   | -rp -l :a:M::x::/i:F -R /srv   | unshare(mnt,pid,user,fork) uid(0 0 1) setgroups(deny) gid(0 0 1) fork(share) propagate(private) mountbinfmt loadinterpreter chroot proc(/proc) mountbinfmt
 user   | -n                             | unshare(net,user) uid(0 1000 1) setgroups(deny) gid(0 1000 1) fork(keep)

@@ -1,0 +1,47 @@
+"""While a person is asked something, the cell goes on: its output, its clock, and its end."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+from collections.abc import Callable, Collection, Generator
+from contextlib import contextmanager
+
+
+@contextmanager
+def pumping_aside(
+    poller: select.epoll,
+    pump: Callable[[Collection[int]], bool],
+    patience: Callable[[], float | None],
+) -> Generator[None]:
+    """Pump in another thread while the calling thread waits for an answer.
+
+    `pump` takes the descriptors that are ready and returns whether the answer is still wanted;
+    once it is not, the calling thread gets SIGINT, which ends the question.  Only the main thread
+    can be got out of a question; a subshell's goes on asking.
+    """
+    answered = os.eventfd(0, os.EFD_CLOEXEC)
+    asker = threading.current_thread()
+
+    def go_on() -> None:
+        wanted = pump(())  # what the calling thread was about to read
+        while wanted:
+            ready = [fd for fd, _ in poller.poll(patience())]
+            wanted = pump(ready)
+            if answered in ready:
+                return
+        if asker is threading.main_thread() and asker.ident is not None:
+            signal.pthread_kill(asker.ident, signal.SIGINT)
+
+    poller.register(answered, select.EPOLLIN)
+    thread = threading.Thread(target=go_on, name="nsmagic-asking", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        os.eventfd_write(answered, 1)
+        thread.join()
+        poller.unregister(answered)
+        os.close(answered)
