@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import grp
+import os
 import pwd
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class SystemNames:
-    """The `Names` of this machine: getpwnam(3) and getgrnam(3), asked anew each time."""
+    """The `Names` and `Accounts` here: getpwnam(3), getgrnam(3) and kin, asked anew each time."""
 
     def uid(self, name: str) -> int | None:
         """Return the user id of a login name, None if there is no such user."""
@@ -24,3 +25,15 @@ class SystemNames:
             return grp.getgrnam(name).gr_gid
         except KeyError:
             return None
+
+    def login(self, user: str | int) -> tuple[str, int, int] | None:
+        """Return login name, user id and group id of a user given by name or id."""
+        try:
+            found = pwd.getpwnam(user) if isinstance(user, str) else pwd.getpwuid(user)
+        except KeyError:
+            return None
+        return found.pw_name, found.pw_uid, found.pw_gid
+
+    def groups(self, login: str, gid: int) -> tuple[int, ...]:
+        """Return all groups of a user with `gid` among them, getgrouplist(3)."""
+        return tuple(os.getgrouplist(login, gid))

@@ -38,6 +38,14 @@ def mounts(mountinfo: Path = Path("/proc/self/mountinfo")) -> Iterator[Mount]:
             yield Mount(point=_plain(fields[4]), options=frozenset(options), shared=shared)
 
 
+def _here() -> str:
+    """Return the working directory, by a path that leads there also where it has been removed."""
+    try:
+        return str(Path.cwd()).rstrip("/")
+    except FileNotFoundError:
+        return "/proc/self/cwd"
+
+
 def _plain(field: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
 
@@ -45,7 +53,7 @@ def _plain(field: str) -> str:
 def look_up(path: str, root: str = "") -> Place:
     """Return what is known about `path` as a process whose root is `root` sees it."""
     if not path.startswith("/"):
-        path = "/" + path if root else f"/proc/self/cwd/{path}"
+        path = f"{'' if root else _here()}/{path}"
     way = walk(path, root)
     real, missing = way.real, way.missing
     above = [mount for mount in mounts() if real.is_relative_to(mount.point)]

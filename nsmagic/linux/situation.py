@@ -6,9 +6,11 @@ import os
 import pwd
 import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from nsmagic.linux import syscalls
+from nsmagic.linux.ids import SystemNames
+from nsmagic.wish.accounts import find_outside
 from nsmagic.wish.idmaps import Ids, Range
 from nsmagic.wish.isolation import Isolation
 from nsmagic.wish.plan import OWN_PATHS, Situation
@@ -23,9 +25,22 @@ def read_situation(wish: Isolation, cgroup: str | None = None) -> Situation:
         uids=_ids("uid", os.geteuid(), bool(wish.map_users)),
         gids=_ids("gid", os.getegid(), bool(wish.map_groups)),
         sys_admin=bool(capabilities >> syscalls.CAP_SYS_ADMIN & 1),
+        sys_chroot=bool(capabilities >> syscalls.CAP_SYS_CHROOT & 1),
+        **_root(wish),
         cgroup=cgroup,
         own_paths=_own_paths(wish),
     )
+
+
+def _root(wish: Isolation) -> dict[str, Any]:
+    """Return what chroot(1) finds out before it changes the root."""
+    if wish.root is None or not wish.chroot:
+        return {}
+    if os.path.realpath(wish.root) == "/":  # not by device and inode: / may be mounted elsewhere
+        return {"old_root": True}
+    if not wish.userspec and not wish.groups:
+        return {}
+    return {"outside": find_outside(wish.userspec, wish.groups, SystemNames())}
 
 
 def _own_paths(wish: Isolation) -> dict[str, str]:

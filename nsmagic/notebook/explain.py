@@ -35,6 +35,8 @@ _NOT_REACHED: Final = Cell(text="not reached", tone="dim")
 # Spelled as in the texts of `nsmagic.wish.steps`.
 _PLACEHOLDERS: Final = {
     "FD": ("FD<", "=FD"), "PID": ("/PID/", '"PID"'), "ENV": ("], ENV)",),
+    "UID": ("setuid(UID)",), "GID": ("setgid(GID)",), "COUNT": ("setgroups(COUNT",),
+    "GIDS": ("GIDS)",),
 }  # fmt: skip
 
 

@@ -11,6 +11,8 @@ from nsmagic.notebook.failures import one_message
 from nsmagic.notebook.request import read_request
 from nsmagic.notebook.runner import Runner
 from nsmagic.notebook.stopping import StopButton, on_sigint
+from nsmagic.wish.chroot import CHROOT
+from nsmagic.wish.getopt import Table
 from nsmagic.wish.options import UNSHARE
 from nsmagic.wish.usage import help_text
 
@@ -32,15 +34,23 @@ class IsolationMagics(Magics):
     @line_cell_magic
     def unshare(self, line: str, cell: str | None = None) -> Job | None:
         """Run the cell, Python or a program, in new namespaces, as unshare(1) does."""
+        return self._run(UNSHARE, line, cell)
+
+    @no_var_expand
+    @line_cell_magic
+    def chroot(self, line: str, cell: str | None = None) -> Job | None:
+        """Run the cell, Python or a program, with another root directory, as chroot(1) does."""
+        return self._run(CHROOT, line, cell)
+
+    def _run(self, table: Table, line: str, cell: str | None) -> Job | None:
         button = StopButton()
         with on_sigint(button), one_message():
-            request = read_request("unshare", line, cell)
+            request = read_request(table.program, line, cell)
             if request.ours.help or request.ours.version:
-                sys.stdout.write(help_text(UNSHARE))
+                sys.stdout.write(help_text(table))
                 return None
             return self.runner.run(request, button)
 
 
-IsolationMagics.unshare.__doc__ = f"""{IsolationMagics.unshare.__doc__}
-
-{help_text(UNSHARE)}"""
+for _magic, _table in ((IsolationMagics.unshare, UNSHARE), (IsolationMagics.chroot, CHROOT)):
+    _magic.__doc__ = f"{_magic.__doc__}\n\n{help_text(_table)}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nsmagic.linux.ids import SystemNames
 from nsmagic.run import fresh
+from nsmagic.wish.chroot import read_chroot
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.isolation import Isolation
 from nsmagic.wish.ours import Ours
@@ -19,7 +20,10 @@ Read = Callable[[str], tuple[Isolation, Ours, tuple[str, ...]]]
 # The isolation magics, which stack; each reads its own line.
 READERS: dict[str, Read] = {
     "unshare": lambda line: read_unshare(line, SystemNames()),
+    "chroot": lambda line: read_chroot(line, SystemNames()),
 }
+# What may stand after a line magic, as an example in words.
+_LINES = {"unshare": "--uts hostname", "chroot": "appdir /bin/ls /"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +82,7 @@ def _refuse_nonsense(magic: str, ours: Ours, program: Sequence[str], body: str |
     if body is None and not program:
         raise WishError(
             f"%{magic} needs a program: there is no cell below it",
-            hint=f"For example %{magic} --uts hostname, or put code below %%{magic}.",
+            hint=f"For example %{magic} {_LINES[magic]}, or put code below %%{magic}.",
         )
     if ours.returns and (program or ours.fresh):
         what = "a program" if program else "--fresh"

@@ -127,9 +127,11 @@ def plug_descriptors(keep: Iterable[int]) -> None:
     """Make every descriptor but `keep` an O_PATH one, on which reading and writing give EBADF.
 
     Closing would free the numbers: an object of the notebook that still holds one could then close
-    or write a file that the cell opened since.
+    or write a file that the cell opened since.  What they lead to is a file without a directory:
+    through one of "/" a cell could leave the root that it is put in.
     """
-    plug = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    file = os.memfd_create("nsmagic-plug", os.MFD_CLOEXEC)
+    plug = os.open(f"/proc/self/fd/{file}", os.O_PATH | os.O_CLOEXEC)
     kept = {*keep, plug}
     for name in os.listdir("/proc/self/fd"):
         if int(name) not in kept:

@@ -15,6 +15,7 @@ from functools import singledispatch
 from typing import Protocol
 
 from nsmagic.linux import syscalls
+from nsmagic.run.accounts import become, load_databases
 from nsmagic.run.channel import Channel
 from nsmagic.run.init import fork_from_init
 from nsmagic.run.keeper import KEEPER_SIGNALS, keep_tree
@@ -166,13 +167,21 @@ def _(step: steps.LoadInterpreter) -> None:
 
 @perform.register
 def _(step: steps.Chroot) -> None:
+    load_databases(step.userspec, step.groups)
     os.chroot(step.root)
-    os.chdir("/")
+    if step.chdir:
+        os.chdir("/")
 
 
 @perform.register
 def _(step: steps.Chdir) -> None:
     os.chdir(step.wd)
+
+
+@perform.register
+def _(step: steps.AccountStep) -> None:
+    become(step)
+    _stay_tied()
 
 
 @perform.register

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from nsmagic.wish.refusal import ADD_USER, FIRST, Hint, hint
-from nsmagic.wish.steps import Fork, Init, SetClock, SetGid, SetOwner, SetUid
+from nsmagic.wish.steps import (
+    AccountStep,
+    FindAccounts,
+    Fork,
+    Init,
+    SetClock,
+    SetGid,
+    SetOwner,
+    SetUid,
+    TakeGroup,
+    TakeGroups,
+    TakeUser,
+)
 
 _CLOCKS = (
     hint(
@@ -68,13 +80,34 @@ _IDS = (
         when=lambda r: "user" in r.types,
     ),
     hint(
-        (SetUid, SetGid, SetOwner), "EINVAL",
+        (FindAccounts,), "ENOENT",
+        "chroot(1) looks users and groups up in the new root: the numbers there are what counts.",
+        "Give numbers: --userspec=+1000:+1000 --groups=+1000; or copy the names:   "
+        "%rootfs {r.root} --with /etc/passwd --with /etc/group",
+    ),
+    hint(
+        (TakeGroups,), "EPERM",
+        "This user namespace denies setgroups(2), as a map of one's own group demands.",
+        "Map more ids: %%unshare --map-auto on a line above (needs /etc/subuid, /etc/subgid and "
+        "newuidmap).",
+        when=lambda r: "user" in r.types,
+    ),
+    hint(
+        (TakeGroups, TakeGroup, TakeUser), "EINVAL",
+        "That id does not exist in the new user namespace; its maps have the users {r.uids} and "
+        "the groups {r.gids}.",
+        "Map more ids: %%unshare --map-auto on a line above (needs /etc/subuid, /etc/subgid and "
+        "newuidmap).",
+        when=lambda r: "user" in r.types,
+    ),
+    hint(
+        (SetUid, SetGid, SetOwner, AccountStep), "EINVAL",
         "This id does not exist in the notebook's own user namespace.",
         "cat /proc/self/uid_map /proc/self/gid_map   shows which do.",
         when=lambda r: r.facts.nested,
     ),
     hint(
-        (SetUid, SetGid, SetOwner), "EPERM",
+        (SetUid, SetGid, SetOwner, AccountStep), "EPERM",
         "Becoming another user needs CAP_SETUID and CAP_SETGID, which this notebook lacks.",
         "Inside a user namespace you may become what it maps: add --user --map-root-user.",
         when=lambda r: r.facts.lacks("CAP_SETUID", "CAP_SETGID"),

@@ -32,13 +32,14 @@ class SubIds:
 
 @dataclass(frozen=True, kw_only=True)
 class Isolation:
-    """The options of unshare(1) (util-linux 2.41), each under its own long name, and limits.
+    """The options of unshare(1) (util-linux 2.41) and chroot(1) by their long names, and limits.
 
     `namespaces` holds /proc names (`mnt`, not `mount`); `persist` pairs such a name with the file
     that keeps the namespace alive, sorted.  `map_user` and `map_group`, where given, go before what
     `map_root_user` and `map_current_user` (never both) say of the same id.  Numbers are resolved
     ids and whole seconds.  `None`, empty and false mean "not asked for".  `cgroup` asks for a
-    group of the cell's own, with `limits` or without.
+    group of the cell's own, with `limits` or without.  `chroot` says that `root` is chroot(1)'s;
+    its `userspec` and `groups` are texts, because names are looked up in the root.
     """
 
     namespaces: frozenset[str] = frozenset()
@@ -51,6 +52,10 @@ class Isolation:
     load_interp: str | None = None
     propagation: str | None = None
     root: str | None = None
+    chroot: bool = False
+    skip_chdir: bool = False
+    userspec: str | None = None
+    groups: str | None = None
     wd: str | None = None
     map_user: int | None = None
     map_group: int | None = None
@@ -72,6 +77,11 @@ class Isolation:
 
     def united_with(self, other: Self) -> Self:
         """Return both wishes as one (stacked magics); raise WishError where they contradict."""
+        if self.chroot != other.chroot and self.root is not None and other.root is not None:
+            raise WishError(
+                f"--root and %%chroot both change the root: {self.root} and {other.root}",
+                hint="Leave one of them out.",
+            )
         # Imported now: the spawner, which knows this class by its steps, needs no limits.
         from nsmagic.wish.limits import unite_limits
 

@@ -87,7 +87,7 @@ OURS: tuple[Option, ...] = (
 )  # fmt: skip
 
 
-def asks(name: str, short: str, text: str) -> Option:
+def asks(name: str, short: str | None, text: str) -> Option:
     """Return the row of an option such as --help, which ends the reading of the line."""
     return Option(name=name, short=short, help=text, group="Help", field=name, ends=True)
 

@@ -14,8 +14,10 @@ import posixpath
 import shlex
 from dataclasses import fields, replace
 from itertools import chain
+from typing import Final
 
 from nsmagic.wish import steps
+from nsmagic.wish.chroot import to_words
 from nsmagic.wish.isolation import Isolation
 from nsmagic.wish.plan import Plan
 from nsmagic.wish.steps import Step
@@ -47,10 +49,29 @@ def shell_lines(plan: Plan) -> tuple[str, ...]:
 
 
 def unshare_command(plan: Plan) -> str:
-    """Return the one unshare(1) command for the whole plan, empty where it has nothing to do."""
-    words = to_argv(plan.isolation)
-    program = next((step.argv for step in plan.steps if isinstance(step, steps.Exec)), ())
-    return shlex.join(["unshare", *words, *program]) if words else ""
+    """Return the one command for the whole plan, empty where none does it or nothing is to do.
+
+    It is unshare(1), chroot(1), or the one started by the other.
+    """
+    wish = plan.isolation
+    program = [*chain(*(step.argv for step in plan.steps if isinstance(step, steps.Exec)))]
+    if wish.chroot and wish.root is not None:
+        # What unshare(1) does after its own change of root would be done in the old one.
+        if _only(wish, _AFTER_ROOT) != Isolation():
+            if to_words(wish):
+                return ""
+        else:
+            program = ["chroot", *to_words(wish), wish.root, *program]
+            wish = replace(wish, root=None)
+    words = to_argv(wish)
+    if not words and not wish.chroot:
+        return ""
+    return shlex.join([*(["unshare", *words] if words else []), *program])
+
+
+_AFTER_ROOT: Final = {
+    "wd", "mount_proc", "mount_binfmt", "load_interp", "setgid", "setuid", "keep_caps", "clear_env",
+}  # fmt: skip
 
 
 def _is_option(step: Step, plan: Plan) -> bool:
@@ -82,7 +103,7 @@ def _carried_by_chroot(typed: list[Step]) -> list[Step]:
     """Return the steps after chroot that need a program which the new root may lack."""
     roots = [index for index, step in enumerate(typed) if isinstance(step, steps.Chroot)]
     after = typed[roots[0] + 1 :] if roots else []
-    programs: tuple[type[Step], ...] = (steps.MountProc, steps.MountBinfmt)
+    programs: tuple[type[Step], ...] = (steps.MountProc, steps.MountBinfmt, steps.AccountStep)
     # Told of the user alone, chroot(8) would change the groups too.
     if any(isinstance(step, steps.SetGid) for step in after):
         programs += (steps.SetGid, steps.SetUid)
@@ -101,7 +122,7 @@ def _chroot(step: steps.Chroot, carried: list[Step], wd: str) -> str:
         elif isinstance(other, steps.SetGid):
             group = f":+{other.gid}"
     ids = f"--userspec={user}{group} --groups= " if group else ""
-    return f"{mounts}chroot {ids}{shlex.quote(step.root)} bash"
+    return mounts + step.shell().replace("chroot ", f"chroot {ids}", 1)
 
 
 def _only(wish: Isolation, names: set[str]) -> Isolation:

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nsmagic.wish import steps
+from nsmagic.wish.accounts import NOBODY, Account
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.groups import Group
 from nsmagic.wish.idmaps import Ids, id_lines
+from nsmagic.wish.inside import inside
 from nsmagic.wish.isolation import IdMap, Isolation, SubIds
 from nsmagic.wish.namespaces import NAMESPACES
-from nsmagic.wish.options import BINFMT_MISC
 from nsmagic.wish.steps import Step
 from nsmagic.wish.unshare import settle
 
@@ -29,15 +30,20 @@ OWN_PATHS = ("root", "wd", "mount_proc")
 class Situation:
     """What the plan must know of this machine and process, read by `nsmagic.linux.situation`.
 
-    `sys_admin`: CAP_SYS_ADMIN is effective.  `cgroup`: directory of the cgroup v2 that the cell is
-    born in, or None where none can be made.  `group`: the group that limits were asked for, whose
-    v2 directory is that one; None where a group only ends the cell's processes.  `own_paths`: what
-    the paths below /proc/self stand for in this process, because the cell is another one.
+    `sys_admin`: CAP_SYS_ADMIN is effective; `sys_chroot`: CAP_SYS_CHROOT.  `old_root`: the root
+    wished for is the one that we have.  `outside`: whom --userspec and --groups mean here.
+    `cgroup`: directory of the cgroup v2 that the cell is born in, or None where none can be made.
+    `group`: the group that limits were asked for, whose v2 directory is that one; None where a
+    group only ends the cell's processes.  `own_paths`: what the paths below /proc/self stand for in
+    this process, because the cell is another one.
     """
 
     uids: Ids
     gids: Ids
     sys_admin: bool
+    sys_chroot: bool = True
+    old_root: bool = False
+    outside: Account = NOBODY
     cgroup: str | None = None
     group: Group | None = None
     own_paths: Mapping[str, str] = field(default_factory=dict)
@@ -60,6 +66,11 @@ def make_plan(
     With `init` an init of ours is PID 1 and the cell its child.  Raises WishError where the wish
     contradicts itself.
     """
+    if wish.skip_chdir and not situation.old_root:
+        raise WishError(
+            f"chroot: --skip-chdir is permitted only where the new root is the old /: {wish.root}",
+            hint="Leave it out: a working directory outside of the new root is a way out of it.",
+        )
     if init and "pid" not in wish.namespaces:
         raise WishError("--init needs a new PID namespace", hint="Add --pid (-p).")
     isolation = _with_own_paths(settle(wish), situation.own_paths)
@@ -79,7 +90,7 @@ def make_plan(
         *_before_fork(isolation, situation),
         *_fork(isolation, situation),
         *_persist(isolation),
-        *_after_fork(isolation),
+        *inside(isolation, situation.outside),
         *([steps.Init()] if init else []),
         body,
     )
@@ -96,16 +107,20 @@ def _imply(wish: Isolation, situation: Situation) -> tuple[Isolation, list[str]]
     notes = []
     if wish.namespaces & {"pid", "time"}:
         wish = replace(wish, fork=True)
-    if not situation.sys_admin and _needs_privilege(wish) and "user" not in wish.namespaces:
+    lacked = _lacked_capability(wish, situation)
+    if lacked and "user" not in wish.namespaces:
         wish = replace(wish, namespaces=wish.namespaces | {"user"}, map_root_user=True)
-        notes.append("added --user --map-root-user: this needs CAP_SYS_ADMIN, which you lack here")
+        notes.append(f"added --user --map-root-user: this needs {lacked}, which you lack here")
     if "pid" in wish.namespaces and wish.mount_proc is None:
         notes.append("/proc still shows the outside: add --mount-proc")
     return wish, notes
 
 
-def _needs_privilege(wish: Isolation) -> bool:
-    return bool(wish.namespaces - {"user"}) or wish.root is not None
+def _lacked_capability(wish: Isolation, situation: Situation) -> str:
+    """Return the capability that the wish needs and that is not there, or ""."""
+    if wish.namespaces - {"user"} and not situation.sys_admin:
+        return "CAP_SYS_ADMIN"
+    return "CAP_SYS_CHROOT" if wish.root is not None and not situation.sys_chroot else ""
 
 
 def _enter(wish: Isolation, situation: Situation) -> Iterator[Step]:
@@ -207,41 +222,3 @@ def _persist(wish: Isolation) -> Iterator[Step]:
             if name == row.name:
                 link = row.name if wish.fork else row.for_children or row.name
                 yield steps.Persist(link=link, file=file)
-
-
-def _after_fork(wish: Isolation) -> Iterator[Step]:
-    propagation = wish.propagation or "private"
-    if "mnt" in wish.namespaces and propagation != "unchanged":
-        yield steps.Propagate(kind=propagation)
-    fixed_for_root = wish.root is not None and _is_fixed(wish.load_interp)
-    if fixed_for_root and wish.load_interp is not None:
-        yield steps.MountBinfmt(target=BINFMT_MISC)
-        yield steps.LoadInterpreter(target=BINFMT_MISC, line=wish.load_interp)
-    if wish.root is not None:
-        yield steps.Chroot(root=wish.root)
-    if wish.wd is not None:
-        yield steps.Chdir(wd=wish.wd)
-    if wish.mount_proc is not None:
-        private_already = wish.root is not None or propagation == "private"
-        yield steps.MountProc(target=wish.mount_proc, make_private=not private_already)
-    if wish.mount_binfmt is not None:
-        yield steps.MountBinfmt(target=wish.mount_binfmt)
-        if wish.load_interp is not None and not fixed_for_root:
-            yield steps.LoadInterpreter(target=wish.mount_binfmt, line=wish.load_interp)
-    yield from _credentials(wish)
-
-
-def _credentials(wish: Isolation) -> Iterator[Step]:
-    if wish.setgid is not None:
-        yield steps.SetGid(gid=wish.setgid)
-    if wish.setuid is not None:
-        yield steps.SetUid(uid=wish.setuid)
-    if wish.keep_caps and "user" in wish.namespaces:
-        yield steps.KeepCaps()
-    if wish.clear_env:
-        yield steps.ClearEnvironment(keep=wish.whitelist_env)
-
-
-def _is_fixed(load_interp: str | None) -> bool:
-    """Whether the binfmt line has flag F: the interpreter is opened now, so in the old root."""
-    return load_interp is not None and "F" in load_interp.rpartition(":")[2]

@@ -89,6 +89,10 @@ def _must_deny_setgroups(wish: Isolation) -> bool:
 def _refuse_contradictions(wish: Isolation, *, asked: Isolation) -> None:
     if wish.map_root_user and wish.map_current_user:
         raise WishError("unshare: --map-root-user and --map-current-user exclude each other")
+    if wish.userspec and (wish.setuid is not None or wish.setgid is not None):
+        raise WishError(
+            "--userspec of chroot excludes --setuid and --setgid of unshare: each says who to be"
+        )
     if asked.setgroups == "allow" and wish.setgroups == "deny":
         raise WishError(
             "unshare: --setgroups=allow and --map-group exclude each other",

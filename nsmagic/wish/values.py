@@ -201,6 +201,10 @@ def _box_name(text: str, _: Names) -> str:
     return text
 
 
+def _anything(text: str, _: Names) -> str:
+    return text
+
+
 _MODES = ("slave", "shared", "private", "unchanged")
 _VERDICTS = ("allow", "deny")
 
@@ -211,6 +215,8 @@ UID = Kind(metavar="<uid>", example="1000", read=_id)
 GID = Kind(metavar="<gid>", example="1000", read=_id)
 USER = Kind(metavar="<uid>|<name>", example="1000", read=_user)
 GROUP = Kind(metavar="<gid>|<name>", example="1000", read=_group)
+USERSPEC = Kind(metavar="<user>:<group>", example="+1000:+1000", read=_anything)
+GROUPS = Kind(metavar="<group>[,<group>]", example="audio,+20", read=_anything)
 OWNER = Kind(metavar="<uid>:<gid>", example="1000:1000", read=_owner, show=_show_owner)
 ID_MAP = Kind(
     metavar="<inner>:<outer>:<count>", example="0:100000:65536", read=_id_map, show=_show_id_map,

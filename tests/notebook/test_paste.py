@@ -42,12 +42,14 @@ def programs_are_there() -> str | None:
     return f"not installed: {', '.join(missing)}" if missing else None
 
 
-def paste(folder: Path, line: str, group: Path | None = None) -> dict[str, Any]:
+def paste(
+    folder: Path, line: str, group: Path | None = None, magic: str = "unshare"
+) -> dict[str, Any]:
     """What Linux says of the cell `line` and of the shell after pasting its plan."""
     (folder / "subids").write_text("root:100000:65536\n")
     argv = [*THROW_AWAY, str(folder), str(group or ""), sys.executable, str(PROGRAM)]
     done = subprocess.run(
-        [*argv, str(folder), line.replace("FOLDER", str(folder))],
+        [*argv, str(folder), magic, line.replace("FOLDER", str(folder))],
         cwd=folder, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "LC_ALL": "C"},
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
@@ -84,6 +86,18 @@ def paste(folder: Path, line: str, group: Path | None = None) -> dict[str, Any]:
 )
 def test_pasted_lines_lead_to_where_the_cell_lives(line: str, tmp_path: Path) -> None:
     found = paste(tmp_path, line)
+    assert found["printed"] == ""
+    assert found["shell"] == found["cell"], found["lines"]
+
+
+@needs(programs_are_there)
+@pytest.mark.parametrize(
+    "line",
+    ["FOLDER/root", "--userspec=+8:+7 --groups=+9,+10 FOLDER/root", "--groups= FOLDER/root",
+     "--skip-chdir /"],
+)  # fmt: skip
+def test_pasted_lines_of_chroot(line: str, tmp_path: Path) -> None:
+    found = paste(tmp_path, line, magic="chroot")
     assert found["printed"] == ""
     assert found["shell"] == found["cell"], found["lines"]
 

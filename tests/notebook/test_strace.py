@@ -25,9 +25,12 @@ pytestmark = [pytest.mark.linux, root_only]
 RUN = """
 import sys
 from tests.support.plain_shell import plain_shell
-plain_shell().run_cell(f"%%unshare {sys.argv[1]}\\n" + sys.argv[2]).raise_error()
+plain_shell().run_cell(f"%%{sys.argv[1]}\\n" + sys.argv[2]).raise_error()
 """
-CALLS = "unshare,clone,clone3,execve,write,mount,chroot,chdir,setgroups,setgid,setuid,prctl,capset"
+CALLS = (
+    "unshare,clone,clone3,execve,write,mount,chroot,chdir,setgroups,setgid,setuid,prctl,capset,"
+    "openat"
+)
 STRACE = ["strace", "-ff", "-ttt", "-y", "-s", "256", "-e", f"trace={CALLS}"]
 
 
@@ -40,13 +43,16 @@ def strace_works() -> str | None:
     return None if done.returncode == 0 else "strace may not trace here (ptrace(2) is refused)"
 
 
-def traced(folder: Path, line: str, body: str, prefix: Prefix = list) -> list[str]:
+def traced(
+    folder: Path, line: str, body: str, prefix: Prefix = list, magic: str = "unshare"
+) -> list[str]:
     """Every system call of a process with nsmagic and all it made, in the order of their start.
 
     Those that failed are left out: execve(2) is tried along PATH.
     """
+    run = [sys.executable, "-c", RUN, f"{magic} {line}", body]
     done = subprocess.run(
-        prefix([*STRACE, "-o", str(folder / "trace"), sys.executable, "-c", RUN, line, body]),
+        prefix([*STRACE, "-o", str(folder / "trace"), *run]),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
@@ -62,6 +68,7 @@ def traced(folder: Path, line: str, body: str, prefix: Prefix = list) -> list[st
 # What only a run can know, and members of structures that say nothing of isolation.
 VARYING = (
     (r"( <unfinished \.\.\.>)?\)\s+= (\?|\d+).*$", ")"),
+    (r"^openat\(AT_FDCWD<[^>]*>", "openat(AT_FDCWD"),
     (r"\b\d+<", "FD<"),
     (r"/proc/\d+/|nsmagic-\d+-cell\d+", lambda m: "/proc/PID/" if "/" in m[0] else "nsmagic-CELL"),
     (r'"(new[ug]idmap)", "\d+"', r'"\1", "PID"'),
@@ -82,9 +89,9 @@ def as_claimed(call: str, pid: str) -> str:
     return call
 
 
-def assert_made(seen: list[str], line: str, place: Path | None) -> None:
+def assert_made(seen: list[str], line: str, place: Path | None, magic: str = "unshare") -> None:
     """Each call that the plan for `line` claims is among the seen ones, after the one before."""
-    request = read_request("unshare", line, "")
+    request = read_request(magic, line, "")
     group = None if place is None else str(place / "nsmagic-CELL")
     body = Exec(argv=request.program) if request.program else RunPython()
     situation, ours = read_situation(request.wish, group), request.ours
@@ -123,6 +130,14 @@ def test_every_call_claimed_is_made_in_that_order(line: str, tmp_path: Path) -> 
     if kept.exists():
         subprocess.run(["umount", kept], check=True)
     assert_made(seen, line, None if "--pid" in line else cgroups.private_place())
+
+
+@needs(strace_works)
+@pytest.mark.parametrize("program", ["", " /bin/true"])
+def test_every_call_of_chroot_is_made(program: str, tmp_path: Path) -> None:
+    line = f"--userspec=+5:+6 --groups=7,+8 /usr/..{program}"
+    seen = traced(tmp_path, line, "" if program else "pass", magic="chroot")
+    assert_made(seen, line, cgroups.private_place(), "chroot")
 
 
 @needs(strace_works, sandboxes.sandboxes_work)

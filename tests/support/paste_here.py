@@ -1,6 +1,7 @@
 """Run a cell, then paste its plan into bash, and print what Linux says of both.
 
-Run it in namespaces that can be thrown away: `paste_here.py FOLDER LINE`.  FOLDER is ours to fill.
+Run it in namespaces that can be thrown away: `paste_here.py FOLDER MAGIC LINE`.  FOLDER is ours to
+fill.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def processes_called(name: str) -> list[int]:
             if p.read_text() == f"{name}\n"]  # fmt: skip
 
 
-def cell_facts(line: str) -> dict[str, Any]:
+def cell_facts(magic: str, line: str) -> dict[str, Any]:
     """The facts of a cell while it waits for an answer to its `input()`."""
     shell = plain_shell()
     found: dict[str, Any] = {}
@@ -73,7 +74,7 @@ def cell_facts(line: str) -> dict[str, Any]:
 
     builtins.input = answer
     shell.user_ns["libc"] = ctypes.CDLL(None)
-    shell.run_cell(f"%%unshare {line}\n{BODY}").raise_error()  # type: ignore[no-untyped-call]
+    shell.run_cell(f"%%{magic} {line}\n{BODY}").raise_error()  # type: ignore[no-untyped-call]
     return found
 
 
@@ -114,9 +115,9 @@ def bare_root(root: Path) -> None:
 
 
 def main() -> None:
-    folder, line = Path(sys.argv[1]), sys.argv[2]
+    folder, magic, line = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     bare_root(folder / "root")
-    request = read_request("unshare", line, BODY)
+    request = read_request(magic, line, BODY)
     place = cgroups.private_place()
     group = None
     if place is not None and "pid" not in request.wish.namespaces:
@@ -124,7 +125,7 @@ def main() -> None:
     situation = read_situation(request.wish, group)
     plan = make_plan(request.wish, situation, RunPython(), init=request.ours.init)
     lines = shell_lines(plan)[:-1]
-    cell = cell_facts(line)
+    cell = cell_facts(magic, line)
     for _, file in request.wish.persist:
         subprocess.run(["umount", file], check=True)
     shell, printed = pasted_facts(lines)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nsmagic.wish.chroot import CHROOT
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.isolation import IdMap, Isolation, SubIds
 from nsmagic.wish.namespaces import NAMESPACES
@@ -189,9 +190,8 @@ def test_tables_are_sound() -> None:
     assert {row.option for row in NAMESPACES} < names
     assert all(row.short is None for row in OURS)
     wished, mine = ({field.name for field in fields(kind)} for kind in (Isolation, Ours))
-    assert {row.field for row in UNSHARE.options if not row.ends} - {""} == (
-        wished - {"persist", "cgroup", "limits"}
-    )
+    filled = {row.field for row in (*UNSHARE.options, *CHROOT.options) if not row.ends}
+    assert filled - {""} == wished - {"persist", "chroot", "cgroup", "limits"}
     assert {row.field for row in UNSHARE.extra} == mine - {"help", "version"}
     for row in UNSHARE.rows:
         if row.kind is not None:

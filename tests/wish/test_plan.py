@@ -23,7 +23,7 @@ def situation(uid: int, *, admin: bool, cgroup: str | None = None) -> Situation:
     return Situation(
         uids=Ids(kind="uid", own=uid, granted=GRANTED, known=(Range(start=0, count=2**32 - 1),)),
         gids=Ids(kind="gid", own=uid, granted=GRANTED, known=(Range(start=0, count=2**32 - 1),)),
-        sys_admin=admin, cgroup=cgroup,
+        sys_admin=admin, sys_chroot=admin, cgroup=cgroup,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from dataclasses import fields
 import pytest
 
 from nsmagic.wish import steps
+from nsmagic.wish.accounts import Account
 from nsmagic.wish.isolation import IdMap, Isolation
 from nsmagic.wish.paste import shell_lines, unshare_command
 from nsmagic.wish.plan import Plan
@@ -36,6 +37,10 @@ EXAMPLES: tuple[Step, ...] = (
     steps.Chdir(wd="/tmp"),
     steps.SetGid(gid=7),
     steps.SetUid(uid=8),
+    steps.FindAccounts(userspec="bin:bin", groups="adm"),
+    steps.TakeGroups(userspec="5", before=Account(gid=5, login="games", groups=(5, 60))),
+    steps.TakeGroup(userspec="5:+6"),
+    steps.TakeUser(userspec="5:+6", groups="7,8"),
     steps.KeepCaps(),
     steps.ClearEnvironment(keep=("TERM",)),
     steps.Init(),

@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from nsmagic.wish.accounts import Account
 from nsmagic.wish.isolation import IdMap
+from nsmagic.wish.steps.accounts import (
+    AccountStep,
+    FindAccounts,
+    TakeGroup,
+    TakeGroups,
+    TakeUser,
+)
 from nsmagic.wish.steps.base import Step
 from nsmagic.wish.steps.cgroups import EnterCgroup, MakeCgroup, SetLimit
 from nsmagic.wish.steps.files import (
@@ -43,11 +51,13 @@ from nsmagic.wish.steps.processes import (
 
 __all__ = [
     "STEPS",
+    "AccountStep",
     "Chdir",
     "Chroot",
     "ClearEnvironment",
     "EnterCgroup",
     "Exec",
+    "FindAccounts",
     "Fork",
     "Init",
     "KeepCaps",
@@ -68,6 +78,9 @@ __all__ = [
     "SetOwner",
     "SetUid",
     "Step",
+    "TakeGroup",
+    "TakeGroups",
+    "TakeUser",
     "Unshare",
     "from_json",
     "to_json",
@@ -78,8 +91,8 @@ STEPS: dict[str, type[Step]] = {
     for cls in (
         MakeCgroup, SetLimit, EnterCgroup, SetOwner, Unshare, SetGroups, MapIds, MapIdsOutside,
         MapIdsByHelper, Persist, SetClock, Fork, Propagate, MountProc, MountBinfmt,
-        LoadInterpreter, Chroot, Chdir, SetGid, SetUid, KeepCaps, ClearEnvironment, Init, Exec,
-        RunPython,
+        LoadInterpreter, Chroot, Chdir, SetGid, SetUid, FindAccounts, TakeGroups, TakeGroup,
+        TakeUser, KeepCaps, ClearEnvironment, Init, Exec, RunPython,
     )
 }  # fmt: skip
 
@@ -94,6 +107,9 @@ def from_json(data: dict[str, Any]) -> Step:
     fields = {key: _frozen(value) for key, value in data.items() if key != "step"}
     if "maps" in fields:
         fields["maps"] = tuple(IdMap(**entry) for entry in data["maps"])
+    if "before" in fields:
+        groups = _frozen(data["before"]["groups"])
+        fields["before"] = Account(**{**data["before"], "groups": groups})
     return STEPS[data["step"]](**fields)
 
 

@@ -84,17 +84,25 @@ class LoadInterpreter(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Chroot(Step):
-    """chroot(2) and then chdir("/"), so that no working directory stays outside."""
+    """chroot(2) and then, if `chdir`, chdir("/"), so that no working directory stays outside.
+
+    `words` are options of chroot(1), which later steps follow; `userspec` and `groups` among them.
+    """
 
     name: ClassVar[str] = "chroot"
     _options: ClassVar[tuple[str, ...]] = ("root",)
     root: str
+    chdir: bool = True
+    words: tuple[str, ...] = ()
+    userspec: str | None = None
+    groups: str | None = None
 
     def shell(self) -> str:
-        return f"chroot {shlex.quote(self.root)} bash"
+        return f"{shlex.join(('chroot', *self.words, self.root))} bash"
 
     def syscalls(self) -> tuple[str, ...]:
-        return (f"chroot({quoted(self.root)})", 'chdir("/")')
+        call = f"chroot({quoted(self.root)})"
+        return (call, 'chdir("/")') if self.chdir else (call,)
 
 
 @dataclass(frozen=True, kw_only=True)
