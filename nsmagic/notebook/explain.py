@@ -8,9 +8,8 @@ import shlex
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from nsmagic.notebook.publishers import IOPubPublisher, TerminalPublisher
 from nsmagic.notebook.tables import Cell, Column, Table, Tone
 from nsmagic.run.result import Result
 from nsmagic.wish.errors import StepError
@@ -19,6 +18,9 @@ from nsmagic.wish.paste import shell_lines, unshare_command
 from nsmagic.wish.plan import Plan
 from nsmagic.wish.steps import Step
 from nsmagic.wish.unshare import settle, to_argv
+
+if TYPE_CHECKING:  # the command line shows tables too, and waits for no Jupyter
+    from nsmagic.notebook.publishers import IOPubPublisher, TerminalPublisher
 
 _WHAT: Final = (
     Column(title="#", numeric=True, copied=False),

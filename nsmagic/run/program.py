@@ -48,7 +48,7 @@ def be_ready(orders: Channel) -> NoReturn:
     """Wait, as a fresh fork of the spawner, for a program to run; never returns."""
     try:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-        _reset_signals()
+        reset_signals()
         close_all_but({0, 1, 2, orders.sock.fileno()})
         frame = orders.receive()
         if frame is not None:
@@ -124,7 +124,8 @@ class _ToSpawner:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # not inherited over fork
 
 
-def _reset_signals() -> None:
+def reset_signals() -> None:
+    """Give every signal its default back and block none, as a program expects it."""
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals():
         # SIGPIPE and SIGXFSZ too, which Python ignores and exec would pass on: `yes | head` hangs.

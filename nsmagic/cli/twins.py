@@ -1,0 +1,170 @@
+"""`nsmagic unshare ...` and its kin: a magic's line in a shell, on the shell's own terminal.
+
+Options, plan, order and hints are the magic's.  What only a notebook can do is refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import fields, replace
+from shutil import get_terminal_size
+from typing import Any, Final
+
+from nsmagic.cli.main import USAGE, complain_about
+from nsmagic.linux.situation import read_situation
+from nsmagic.notebook.request import READERS
+from nsmagic.run.attached import Attached, Execute, without_keeper
+from nsmagic.run.result import Result
+from nsmagic.wish import steps
+from nsmagic.wish.errors import NsmagicError, StepError, WishError
+from nsmagic.wish.getopt import Table
+from nsmagic.wish.isolation import Isolation
+from nsmagic.wish.options import UNSHARE
+from nsmagic.wish.ours import Ours
+from nsmagic.wish.plan import Plan, make_plan
+from nsmagic.wish.unshare import settle
+from nsmagic.wish.usage import help_text
+
+TABLES: Final[dict[str, Table]] = {"unshare": UNSHARE}
+
+# Exit statuses of env(1), chroot(1) and docker-run(1).
+REFUSED, CANNOT_RUN, NOT_FOUND, TIMED_OUT = 125, 126, 127, 124
+
+_HERE: Final = frozenset({"timeout", "init", "explain", "dry_run", "strict", "help", "version"})
+# What a shell has instead of the options that only a notebook can serve.
+_INSTEAD: Final = {
+    "name": "Keep a namespace without processes by naming a file: --net=FILE.",
+    "replace": "It goes with --name, which is for notebooks.",
+    "bg": "Put & behind the command.",
+    "returns": "A shell has no variables of Python.",
+    "out": "Use > FILE, or VARIABLE=$(nsmagic ...).",
+    "err": "Use 2> FILE.",
+    "proc": "$? has the exit status, $! the PID of a command with & behind it.",
+    "raise_error": "Put || true behind the command.",
+    "tty": "The program has this terminal already.",
+    "fresh": "Name the program: python3",
+}
+
+
+def run_twin(name: str, words: Sequence[str]) -> int:
+    """Do what the magic `name` does with `words`; return the exit status of the program."""
+    try:
+        wish, ours, program = READERS[name](shlex.join(words))
+        if ours.help or ours.version:
+            print(shell_help(name), end="")
+            return 0
+        _refuse_notebook(ours)
+        argv = program or (os.environ.get("SHELL", "/bin/sh"),)
+        plan = _plan(settle(wish), ours, argv)
+        if ours.dry_run:
+            print(_table(plan, wish, dry_run=True))
+            return 0
+        return _run(plan, wish, ours)
+    except WishError as error:
+        return complain_about(name, error, USAGE)
+    except StepError as error:
+        return complain_about(name, error, _status_of(error))
+    except NsmagicError as error:
+        return complain_about(name, error, REFUSED)
+    except OSError as error:
+        return complain_about(name, NsmagicError(f"could not begin: {error}"), REFUSED)
+
+
+def _refuse_notebook(ours: Ours) -> None:
+    for field in fields(Ours):
+        if field.name not in _HERE and getattr(ours, field.name) != field.default:
+            raise WishError(
+                f"--{_OPTION.get(field.name, field.name)} is for notebooks",
+                hint=_INSTEAD.get(field.name, ""),
+            )
+
+
+_OPTION: Final = {"returns": "return", "raise_error": "no-raise-error"}
+
+
+def _plan(wish: Isolation, ours: Ours, argv: Sequence[str]) -> Plan:
+    body = steps.Exec(argv=tuple(argv))
+    plan = make_plan(wish, read_situation(wish), body, strict=ours.strict, init=ours.init)
+    return without_keeper(plan)
+
+
+def _run(plan: Plan, wish: Isolation, ours: Ours) -> int:
+    if not ours.explain:  # whose table says it too
+        for note in plan.notes:
+            print(f"nsmagic: {note}", file=sys.stderr)
+
+    def ready(spent: list[float]) -> None:
+        if ours.explain:
+            print(_table(plan, wish, Result(spent=spent)), file=sys.stderr, flush=True)
+
+    attached = Attached(plan, Execute(plan, hold=ours.explain), ready=ready)
+    sys.stdout.flush()
+    with ExitStack() as restored:
+        for number, handler in _handlers(attached, wish).items():
+            restored.callback(signal.signal, number, signal.signal(number, handler))
+        try:
+            result = attached.run(timeout=ours.timeout)
+        except StepError as error:
+            if ours.explain:
+                print(_table(plan, wish, attached.result, error), file=sys.stderr)
+            raise
+    return _leave(result, ours)
+
+
+def _handlers(attached: Attached, wish: Isolation) -> dict[int, Any]:
+    """The terminal sends SIGINT and SIGQUIT to the program too; SIGTERM ends us and so the program.
+
+    With --forward-signals the program alone decides.
+    """
+    if wish.forward_signals:
+        return dict.fromkeys(
+            (signal.SIGINT, signal.SIGTERM), lambda number, _: attached.signal(number)
+        )
+    return dict.fromkeys((signal.SIGINT, signal.SIGQUIT), signal.SIG_IGN)
+
+
+def _leave(result: Result, ours: Ours) -> int:
+    """Return the program's exit status, or end as it did: by a signal."""
+    if result.stopped:
+        print(f"nsmagic: stopped after --timeout={ours.timeout:g}", file=sys.stderr)
+        return TIMED_OUT
+    if result.exit_code is not None:
+        return result.exit_code
+    import resource
+
+    number = result.status & 0x7F
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if number != signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    return 128 + number  # blocked or, as SIGCHLD, harmless
+
+
+def _status_of(error: StepError) -> int:
+    if not isinstance(error.step, steps.Exec):
+        return REFUSED
+    return NOT_FOUND if error.number == errno.ENOENT else CANNOT_RUN
+
+
+def _table(
+    plan: Plan, wish: Isolation, result: Result | None = None, refused: StepError | None = None,
+    *, dry_run: bool = False,
+) -> str:  # fmt: skip
+    from nsmagic.notebook.explain import explain_table
+
+    table = explain_table(plan, result, refused, asked=wish, dry_run=dry_run)
+    return table.text(get_terminal_size((100, 24)).columns)
+
+
+def shell_help(name: str) -> str:
+    """Return the help of the magic's table without what only a notebook can do."""
+    table = TABLES[name]
+    extra = tuple(option for option in table.extra if option.field in _HERE)
+    text = help_text(replace(table, program=f"nsmagic {name}", extra=extra))
+    return text.replace("Run the cell or a program", "Run a program")

@@ -1,0 +1,236 @@
+"""A plan beside this process and on its own terminal: the way of the command line and the doctor.
+
+The caller is small and has one thread, so a plain fork is safe.  The child keeps standard input and
+outputs, session and process group: job control, Ctrl-C and full-screen programs work as without us.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from typing import Any, Final, NoReturn, Protocol
+
+from nsmagic.linux import syscalls
+from nsmagic.run.channel import Channel, Frame
+from nsmagic.run.launch import wait_status
+from nsmagic.run.outside import perform_outside
+from nsmagic.run.perform import perform_all, refuse
+from nsmagic.run.program import reset_signals
+from nsmagic.run.result import Result
+from nsmagic.wish import steps
+from nsmagic.wish.errors import StepError
+from nsmagic.wish.plan import Plan
+
+TIMEOUT: Final = "timeout"
+
+
+class Body(Protocol):
+    """What the child does after the steps, which took `spent` milliseconds each; never returns."""
+
+    def __call__(self, channel: Channel, spent: list[float]) -> NoReturn:
+        """Do it; what is sent on `channel` reaches `told` of `Attached.run`."""
+
+
+class Execute:
+    """The body of a program: execve(2).
+
+    With `hold` it waits until the caller, which is told that all is ready, has answered.
+    """
+
+    def __init__(self, plan: Plan, *, hold: bool = False) -> None:
+        self._plan, self._hold = plan, hold
+
+    def __call__(self, channel: Channel, spent: list[float]) -> NoReturn:
+        """Become the program; report the errno if there is none to become."""
+        body = self._plan.steps[-1]
+        assert isinstance(body, steps.Exec)
+        if self._hold and channel.receive() is None:
+            os._exit(255)
+        try:
+            os.execvp(body.argv[0], body.argv)
+        except OSError as error:
+            failed = OSError(error.errno, error.strerror, body.argv[0])
+            refuse(len(self._plan.steps) - 1, failed, channel, spent)
+        os._exit(255)
+
+
+class Attached:
+    """One run of a plan.  `ready` is called with the milliseconds of each step."""
+
+    def __init__(
+        self, plan: Plan, body: Body, *, ready: Callable[[list[float]], None] = lambda _: None,
+        told: Callable[[Frame], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        self._plan, self._body = plan, body
+        self._ready, self._told = ready, told
+        self._refused: StepError | None = None
+        self._status: int | None = None
+        self._undo: list[Callable[[], None]] = []
+        self._pid = self._pidfd = -1
+        self._is_ready = False
+        self.result = Result()
+
+    def signal(self, number: int) -> None:
+        """Pass a signal on to the process that was started; for handlers of signals."""
+        if self._pidfd >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def run(self, *, timeout: float | None = None) -> Result:
+        """Do the steps and the body and wait for the end of it; raise StepError if refused."""
+        started = time.monotonic()
+        limit = None if timeout is None else started + timeout
+        ours, theirs = socket.socketpair()
+        self._channel = Channel(ours)
+        parent = os.getpid()
+        with ExitStack() as cleanup:
+            cleanup.callback(self._channel.close)
+            with theirs:
+                pid = os.fork()
+                if pid == 0:
+                    self._child(theirs, parent)
+                self._take_pid(pid)
+            cleanup.callback(self._end)
+            self._pump(limit)
+        self.result.seconds = time.monotonic() - started
+        if self._refused is not None or not self._is_ready:
+            for undo in reversed(self._undo):
+                undo()
+        if self._refused is not None:
+            raise self._refused
+        return self.result
+
+    def _child(self, end: socket.socket, parent: int) -> NoReturn:
+        try:
+            self._channel.sock.close()
+            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(255)
+            reset_signals()
+            channel = Channel(end)
+            spent = perform_all(self._plan.steps, channel, _ToParent(channel))
+            channel.send("ready", spent=spent)
+            self._body(channel, spent)
+        finally:  # whatever happens, this copy must not return to the caller's code
+            os._exit(255)
+
+    def _pump(self, limit: float | None) -> None:
+        poller = select.poll()
+        poller.register(self._channel.sock, select.POLLIN)
+        watched = -1
+        while True:
+            if watched != self._pidfd:
+                if watched >= 0:
+                    poller.unregister(watched)
+                watched = self._pidfd
+                poller.register(watched, select.POLLIN)
+            left = None if limit is None else max(0.0, limit - time.monotonic())
+            ready = {fd for fd, _ in poller.poll(None if left is None else left * 1000)}
+            self._listen()
+            if self._channel.closed and self._channel.sock.fileno() in ready:
+                poller.unregister(self._channel.sock)
+            if watched == self._pidfd and watched in ready:
+                return
+            if not ready:
+                self.result.stopped = TIMEOUT
+                return
+
+    def _listen(self) -> None:
+        handlers = {"forked": self._forked, "outside": self._outside, "failed": self._failed,
+                    "ready": self._on_ready, "cell_status": self._on_status}  # fmt: skip
+        for frame in self._channel.waiting():
+            handlers.get(frame.kind, self._told)(frame)
+
+    def _take_pid(self, pid: int) -> None:
+        old, self._pid, self._pidfd = self._pidfd, pid, os.pidfd_open(pid)
+        if old >= 0:
+            os.close(old)
+
+    def _forked(self, frame: Frame) -> None:
+        if not frame.data["kept"]:
+            # The two may share memory (take_over): the first one must not wake up again.
+            old = self._pid
+            os.kill(old, signal.SIGKILL)
+            self._take_pid(frame.data["pid"])
+            os.waitpid(old, 0)
+        self._answer("noted")
+
+    def _outside(self, frame: Frame) -> None:
+        try:
+            undo = perform_outside(self._plan.steps[frame.data["index"]], frame.data["pid"])
+        except OSError as error:
+            self._answer("done", errno=error.errno, text=error.strerror, path=error.filename)
+        else:
+            if undo is not None:
+                self._undo.append(undo)
+            self._answer("done", errno=0, text="", path=None)
+
+    def _answer(self, kind: str, **data: Any) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # killed meanwhile
+            self._channel.send(kind, **data)
+
+    def _failed(self, frame: Frame) -> None:
+        # Imported now: nothing of it is needed until Linux refuses something.
+        from nsmagic.linux.circumstances import read_circumstances
+        from nsmagic.wish.hints import hint_for
+
+        step, number = self._plan.steps[frame.data["index"]], frame.data["errno"]
+        self.result.spent = frame.data["spent"]
+        hint = hint_for(step, number, read_circumstances(self._plan, step))
+        self._refused = StepError(step, number, frame.data["text"], frame.data["path"], hint)
+
+    def _on_ready(self, frame: Frame) -> None:
+        self._is_ready = True
+        self.result.spent = frame.data["spent"]
+        self._ready(self.result.spent)
+        self._answer("go")
+
+    def _on_status(self, frame: Frame) -> None:
+        self._status = wait_status(frame)
+
+    def _end(self) -> None:
+        """Kill what a timeout or an error of ours left running, and reap it."""
+        if self.result.stopped or not self._has_ended():
+            self.signal(signal.SIGKILL)
+        _, status = os.waitpid(self._pid, 0)
+        self._listen()
+        self.result.status = status if self._status is None else self._status
+        os.close(self._pidfd)
+        self._pidfd = -1
+
+    def _has_ended(self) -> bool:
+        return bool(select.select([self._pidfd], [], [], 0)[0])
+
+
+class _ToParent:
+    """Tells our parent, whose direct child the process is."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def tell(self, pid: int, *, kept: bool) -> None:
+        self._channel.send("forked", pid=pid, kept=kept)
+
+    def wait(self) -> None:
+        if self._channel.receive() is None:
+            os._exit(255)
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # not inherited over fork
+
+
+def without_keeper(plan: Plan) -> Plan:
+    """Return the plan without the fork that only ends a cell's background processes.
+
+    In a shell they stay, as with unshare(1), unless --fork or --kill-child asks for a parent.
+    """
+    if plan.isolation.fork:
+        return plan
+    kept: Sequence[steps.Step] = [
+        step for step in plan.steps if not (isinstance(step, steps.Fork) and step.keep)
+    ]
+    return replace(plan, steps=tuple(kept))
