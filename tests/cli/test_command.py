@@ -152,6 +152,7 @@ class TestTwin:
         words = ["--map-users=0:100000:10", "--map-groups=0:100000:10", "cat", "/proc/self/uid_map"]
         assert run("unshare", *words).stdout.split() == ["0", "100000", "10"]
 
+    @pytest.mark.timeout(20)
     def test_job_control_on_a_terminal(self) -> None:
         import pty
 
@@ -170,8 +171,9 @@ class TestTwin:
             (b"echo pid=$$\n", b"pid=1\r\n"),
             (b"sh -c 'echo up; sleep 60'\n", b"up\r\n"),
             (b"\x1a", b"Stopped"),
-            (b"fg; echo rc=$?\n", b"sleep 60'\r\n"),
-            (b"\x03", b"rc=130\r\n"),
+            (b"fg\n", b"sleep 60'\r\n"),
+            (b"\x03", b"bash-"),
+            (b"echo rc=$?\n", b"rc=130\r\n"),
         ):
             os.write(fd, typed)
             until(answer)
