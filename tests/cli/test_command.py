@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -164,16 +165,18 @@ class TestTwin:
         def until(sign: bytes) -> None:
             nonlocal seen
             while sign not in seen:
+                assert select.select([fd], [], [], 5)[0], seen
                 seen += os.read(fd, 4096)
             seen = seen.partition(sign)[2]
 
         for typed, answer in (
             (b"echo pid=$$\n", b"pid=1\r\n"),
             (b"sh -c 'echo up; sleep 60'\n", b"up\r\n"),
-            (b"\x1a", b"Stopped"),
-            (b"fg\n", b"sleep 60'\r\n"),
             (b"\x03", b"bash-"),
             (b"echo rc=$?\n", b"rc=130\r\n"),
+            (b"sh -c 'echo up; sleep 60'\n", b"up\r\n"),
+            (b"\x1a", b"Stopped"),
+            (b"kill -9 %1; wait\n", b"Killed"),
         ):
             os.write(fd, typed)
             until(answer)
