@@ -171,12 +171,12 @@ class TestTwin:
 
         for typed, answer in (
             (b"echo pid=$$\n", b"pid=1\r\n"),
-            (b"sh -c 'echo up; sleep 60'\n", b"up\r\n"),
+            (b"sh -c 'echo up; exec sleep 60'\n", b"up\r\n"),
             (b"\x03", b"bash-"),
             (b"echo rc=$?\n", b"rc=130\r\n"),
-            (b"sh -c 'echo up; sleep 60'\n", b"up\r\n"),
+            (b"sh -c 'echo up; exec sleep 60'\n", b"up\r\n"),
             (b"\x1a", b"Stopped"),
-            (b"kill -9 %1; wait\n", b"Killed"),
+            (b"exit 7\n", b"There are stopped jobs"),
         ):
             os.write(fd, typed)
             until(answer)
