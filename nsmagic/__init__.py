@@ -33,13 +33,17 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
             f"nsmagic needs Linux, and this is {sys.platform}: run Jupyter in WSL 2, a virtual "
             "machine or a container"
         )
+    from nsmagic.labs.load import load as load_labs
     from nsmagic.notebook.load import load
 
     load(shell)
+    load_labs(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Undo what loading did: `%unload_ext nsmagic`."""
+    from nsmagic.labs.load import unload as unload_labs
     from nsmagic.notebook.load import unload
 
+    unload_labs(shell)
     unload(shell)

@@ -5,6 +5,7 @@ NsmagicError                 one clean message for a person; the notebook shows 
  ├─ StepError                Linux refused one step of the plan; carries step, errno and path
  ├─ CellFailed               the cell ran and ended badly (exit status, signal, timeout, limit)
  ├─ ForkHostile              a fork of the notebook would hang now, and cannot be repaired
+ ├─ CheckFailed              an exercise is not done, where that is to be an error
  └─ ChannelError             the child said something that cannot be understood
 """
 
@@ -52,6 +53,10 @@ class CellFailed(NsmagicError):
 
 class ForkHostile(NsmagicError):
     """Something in this process would hang or break a forked copy, or hang the fork itself."""
+
+
+class CheckFailed(NsmagicError):
+    """An exercise is not done: the message says which fact is not true."""
 
 
 class ChannelError(NsmagicError):

@@ -1,0 +1,63 @@
+"""The labs that come with nsmagic, and, imported when asked for, their exercises."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+
+from nsmagic.wish.errors import WishError
+from nsmagic.wish.values import nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One part of a lab and what it needs, by name in `nsmagic.labs.needs`."""
+
+    title: str
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab:
+    """One notebook: `name` is its file's, `minutes` what a learner takes."""
+
+    name: str
+    title: str
+    minutes: int
+    steps: tuple[Step, ...]
+
+    @property
+    def module(self) -> str:
+        """Where its exercises are."""
+        return f"nsmagic.labs.catalogue.{self.name.partition('-')[2]}"
+
+
+LABS: tuple[Lab, ...] = (
+    Lab(
+        name="01-processes", title="What is a process?", minutes=45,
+        steps=(
+            Step(title="read /proc"),
+            Step(title="system calls", needs=("strace",)),
+            Step(title="fork, threads, exec"),
+            Step(title="signals and zombies"),
+        ),
+    ),
+)  # fmt: skip
+
+
+def load() -> None:
+    """Import the exercises and questions of all labs."""
+    for lab in LABS:
+        importlib.import_module(lab.module)
+
+
+def find_lab(name: str) -> Lab:
+    """Return the lab of a name, a number or a part of it; WishError if there is none."""
+    for lab in LABS:
+        number, _, word = lab.name.partition("-")
+        if name in (lab.name, number, number.lstrip("0"), word, f"{lab.name}.ipynb"):
+            return lab
+    names = [lab.name for lab in LABS]
+    guess = nearest(name, names)
+    near = f" (nearest: {guess})" if guess else f"; there are {', '.join(names)}"
+    raise WishError(f"lab: there is no lab called {name!r}{near}")

@@ -1,0 +1,109 @@
+"""What each verb of %lab does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any
+
+from nsmagic.labs import catalogue, guard, predict, session, shown, subjects
+from nsmagic.labs.exercises import EXERCISES, GRADES, Exercise
+from nsmagic.labs.progress import Progress
+from nsmagic.labs.verdict import Verdict, judge
+from nsmagic.notebook.tables import Table
+from nsmagic.wish.errors import CheckFailed, NsmagicError, WishError
+from nsmagic.wish.lab import LabWish
+from nsmagic.wish.values import nearest
+
+
+class Desk:
+    """The teacher's desk of one kernel: the lab that was started, and the learner's progress."""
+
+    def __init__(
+        self, variables: MutableMapping[str, Any], boxes: Callable[[], Mapping[int, str]]
+    ) -> None:
+        catalogue.load()
+        self._variables, self._boxes = variables, boxes
+        self._session: session.Session | None = None
+        self._progress = Progress()
+
+    def do(self, wish: LabWish) -> object:
+        """Do what the line says; the result is what the cell shows.  Raises NsmagicError."""
+        verbs: dict[str, Callable[[LabWish], object]] = {
+            "": lambda _: shown.overview(),
+            "start": self._start, "check": self._check, "hint": self._hint,
+            "solution": self._solution, "predict": self._predict, "guard": self._guard,
+            "progress": lambda _: shown.progress(self._progress), "reset": self._reset,
+        }  # fmt: skip
+        return verbs[wish.verb](wish)
+
+    def _start(self, wish: LabWish) -> Table:
+        lab = catalogue.find_lab(wish.name)
+        if self._session is not None:
+            session.end(self._session)
+        self._session = session.start(lab)
+        self._variables["word"] = self._session.word
+        self._variables["playground"] = self._session.playground
+        return shown.started(self._session)
+
+    def _check(self, wish: LabWish) -> Verdict:
+        exercise, started = self._exercise(wish.name), self._started()
+        who = wish.on or exercise.on
+        verdict = judge(
+            exercise, lambda: subjects.find(who, self._variables, self._boxes()), started.here
+        )
+        if verdict.ending != "cannot be checked here":
+            self._progress.tried(exercise.id, done=bool(verdict))
+        started.last = exercise.id
+        if wish.strict and not verdict:
+            raise CheckFailed(f"{exercise.id}: {verdict}", hint=verdict.advice)
+        return verdict
+
+    def _hint(self, wish: LabWish) -> Table:
+        exercise = self._exercise(wish.name)
+        seen = self._progress.exercises().get(exercise.id, {}).get("hints", 0)
+        grade = min(seen + 1, len(GRADES))
+        self._progress.helped(exercise.id, grade)
+        return shown.hints(exercise, grade)
+
+    def _solution(self, wish: LabWish) -> Table:
+        exercise = self._exercise(wish.name)
+        self._progress.helped(exercise.id, len(GRADES) + 1)
+        return shown.solution(exercise)
+
+    def _predict(self, wish: LabWish) -> Table:
+        return predict.predict(wish.name, wish.guess, self._started().here, self._progress)
+
+    def _guard(self, _: LabWish) -> guard.Report:
+        return guard.compare(self._started().before)
+
+    def _reset(self, _: LabWish) -> Table:
+        removed = session.end(self._started())
+        self._session = None
+        return shown.removed(removed)
+
+    def _started(self) -> session.Session:
+        if self._session is None:
+            raise NsmagicError(
+                "no lab was started in this kernel",
+                hint="Type %lab start and its name, for example %lab start 01-processes.",
+            )
+        return self._session
+
+    def _exercise(self, name: str) -> Exercise:
+        if not name:
+            return self._current()
+        if name not in EXERCISES:
+            guess = nearest(name, list(EXERCISES))
+            near = f" (nearest: {guess})" if guess else f"; there are {', '.join(EXERCISES)}"
+            raise WishError(f"lab: there is no exercise called {name!r}{near}")
+        return EXERCISES[name]
+
+    def _current(self) -> Exercise:
+        started = self._started()
+        if started.last:
+            return EXERCISES[started.last]
+        done = self._progress.exercises()
+        mine = [each for each in EXERCISES.values() if each.lab == started.lab.name]
+        if not mine:
+            raise WishError(f"lab: {started.lab.name} has no exercise")
+        return next((each for each in mine if "done" not in done.get(each.id, {})), mine[0])

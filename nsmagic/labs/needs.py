@@ -1,0 +1,67 @@
+"""What the steps of a lab need, found out by trying it in a child."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import Final
+
+from nsmagic.linux import syscalls
+
+_WITHIN: Final = 5.0  # s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """Something that a step needs: options of unshare(1) to try, and a program to run there."""
+
+    what: str
+    flags: tuple[str, ...] = ()
+    argv: tuple[str, ...] = ("true",)
+
+
+NEEDS: Final = {
+    "strace": Need(what="strace(1), which may trace", argv=("strace", "-o/dev/null", "true")),
+    "ss": Need(what="ss(8)", argv=("ss", "-V")),
+    "ip": Need(what="ip(8)", argv=("ip", "-V")),
+    "uts": Need(what="a UTS namespace", flags=("--uts",)),
+    "ipc": Need(what="an IPC namespace", flags=("--ipc",)),
+    "net": Need(what="a network namespace", flags=("--net",)),
+    "veth": Need(
+        what="a virtual cable (veth)", flags=("--net",),
+        argv=("ip", "link", "add", "one", "type", "veth", "peer", "name", "two"),
+    ),
+    "pid": Need(what="a PID namespace", flags=("--pid", "--fork", "--mount-proc")),
+    "mount": Need(
+        what="a mount namespace and tmpfs", flags=("--mount",),
+        argv=("mount", "-t", "tmpfs", "none", "/proc"),
+    ),
+    "time": Need(what="a time namespace", flags=("--time", "--fork", "--boottime=1")),
+    "user": Need(what="a user namespace", flags=("--user", "--map-root-user")),
+    "cgroupns": Need(what="a cgroup namespace", flags=("--cgroup",)),
+    "chroot": Need(what="a root directory of one's own", flags=("--root=/",)),
+}  # fmt: skip
+
+
+def why_not(name: str) -> str:
+    """Try a need: empty if it is met, else what Linux or the program says."""
+    need = NEEDS[name]
+    argv = list(need.argv)
+    if shutil.which(argv[0]) is None:
+        return f"{need.what}: {argv[0]} is not installed"
+    if need.flags:
+        root = bool(syscalls.effective_capabilities() >> syscalls.CAP_SYS_ADMIN & 1)
+        mapped = () if root or "--user" in need.flags else ("--user", "--map-root-user")
+        argv = ["unshare", *mapped, *need.flags, *argv]
+    try:
+        done = subprocess.run(
+            argv, capture_output=True, text=True, check=False, timeout=_WITHIN,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{need.what}: {error}"
+    if done.returncode == 0:
+        return ""
+    said = done.stderr.strip().splitlines() or [f"{argv[0]} exited with {done.returncode}"]
+    return f"{need.what}: {said[-1]}"

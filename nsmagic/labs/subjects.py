@@ -1,0 +1,41 @@
+"""Whom a check is about: a PID, a box, or a variable of the notebook that stands for a process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nsmagic.labs.exercises import NotYet
+from nsmagic.labs.watched import Gone, Watched
+
+_LEAVE = "make it, leave it running, and check again"
+
+
+def find(word: str, variables: Mapping[str, object], boxes: Mapping[int, str]) -> Watched:
+    """Return the process that a word means.  Raises NotYet where there is none.
+
+    A variable may hold a PID, or anything with a `pid`: a job, a Popen, a process of psutil.
+    """
+    pid = _pid(word, variables, boxes)
+    if pid <= 0:
+        raise NotYet(f"{word} has ended: {_LEAVE}")
+    try:
+        return Watched(pid, word)
+    except Gone:
+        raise NotYet(f"there is no process {pid} ({word}): {_LEAVE}") from None
+
+
+def _pid(word: str, variables: Mapping[str, object], boxes: Mapping[int, str]) -> int:
+    if word.isdecimal():
+        return int(word)
+    for pid, name in boxes.items():
+        if name == word:
+            return pid
+    if word not in variables:
+        raise NotYet(f"there is no box and no variable called {word} yet: {_LEAVE}")
+    value = variables[word]
+    number = getattr(value, "pid", value)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise NotYet(f"the variable {word} holds {type(value).__name__}, which is no process")
+    if getattr(value, "returncode", None) is not None:
+        return 0
+    return number

@@ -1,0 +1,89 @@
+"""Runs a check and says how it went: done, not done yet, wrong and why, or not checkable here."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from nsmagic.labs.exercises import Exercise, Here, NotYet
+from nsmagic.labs.watched import Gone, Watched
+from nsmagic.notebook.tables import Cell, Column, Table, Tone
+
+Ending = Literal["done", "not done yet", "wrong", "cannot be checked here"]
+_TONES: dict[Ending, Tone] = {"done": "good", "wrong": "bad"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """How one check ended: `facts` are those found true, `reason` says what was not.
+
+    True in `if` when the exercise is done.
+    """
+
+    exercise: Exercise
+    ending: Ending
+    facts: tuple[str, ...] = ()
+    reason: str = ""
+    advice: str = ""
+
+    def __bool__(self) -> bool:
+        return self.ending == "done"
+
+    def __str__(self) -> str:
+        return f"{self.ending}: {self.reason}" if self.reason else self.ending
+
+    def __repr__(self) -> str:
+        return self.table().text()
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return self.table().bundle()
+
+    def table(self) -> Table:
+        """Return the facts as a table for text and HTML."""
+        rows: list[tuple[Cell | str, ...]] = [
+            (Cell(text="✓", tone="good"), fact) for fact in self.facts
+        ]
+        if self.ending != "done":
+            tone = _TONES.get(self.ending, "dim")
+            mark = "✗" if self.ending == "wrong" else "…"
+            rows.append((Cell(text=mark, tone=tone), Cell(text=str(self), tone=tone)))
+        else:
+            rows.append((Cell(text="✓", tone="good"), Cell(text="done", tone="good")))
+        above: tuple[Cell, ...] = (Cell(text=f"{self.exercise.id}: {self.exercise.title}"),)
+        if self.advice:
+            above = (*above, Cell(text=self.advice, tone="dim"))
+        return Table(
+            columns=(Column(title=""), Column(title="what Linux says")), rows=tuple(rows),
+            above=above,
+        )  # fmt: skip
+
+
+def judge(exercise: Exercise, find: Callable[[], Watched], here: Here) -> Verdict:
+    """Look at the process that `find` returns and judge; nothing that Linux does raises here."""
+    facts: list[str] = []
+
+    def ended(ending: Ending, reason: str, advice: str = "") -> Verdict:
+        return Verdict(
+            exercise=exercise, ending=ending, facts=tuple(facts), reason=reason, advice=advice
+        )
+
+    try:
+        for fact in exercise.check(find(), here):
+            if not fact.true:
+                return ended("wrong", fact.wrong, f"%lab hint {exercise.id} helps")
+            facts.append(fact.right)
+    except NotYet as missing:
+        return ended("not done yet", str(missing))
+    except Gone as gone:
+        return ended("not done yet", f"{gone}: it must still run while it is checked")
+    except PermissionError as refused:
+        return ended(
+            "cannot be checked here",
+            f"{refused.filename or 'Linux'}: {refused.strerror or refused}",
+            "Linux does not let this user look at that process, ptrace(2).",
+        )
+    except (OSError, subprocess.SubprocessError) as trouble:
+        return ended("cannot be checked here", str(trouble))
+    return ended("done", "")
