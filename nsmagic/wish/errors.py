@@ -2,6 +2,7 @@
 
 NsmagicError                 one clean message for a person; the notebook shows no traceback of ours
  ├─ WishError                what was typed makes no sense; nothing was touched
+ ├─ CgroupError              a cgroup cannot be made, or cannot do what was asked of it
  ├─ StepError                Linux refused one step of the plan; carries step, errno and path
  ├─ CellFailed               the cell ran and ended badly (exit status, signal, timeout, limit)
  ├─ ForkHostile              a fork of the notebook would hang now, and cannot be repaired
@@ -28,6 +29,10 @@ class NsmagicError(Exception):
 
 class WishError(NsmagicError):
     """The line typed cannot be understood or contradicts itself."""
+
+
+class CgroupError(NsmagicError):
+    """A group cannot be made here or cannot be limited so; `hint` says what to type."""
 
 
 class StepError(NsmagicError):

@@ -35,7 +35,8 @@ class Metric:
     """One value.  `unit` is bytes, s or a count; a `cumulative` one only grows, so show its rate.
 
     `rate_unit` is what its rate is in: CPUs for CPU seconds a second, a part of the time for
-    pressure.  `default` marks what the graphs of its plot show.
+    pressure.  `default` marks what the graphs of its plot show.  Where v1 counts in two files,
+    `v1_too` is the second, to be added.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Metric:
     meaning: str
     v2: Source | None = None
     v1: Source | None = None
+    v1_too: Source | None = None
     cumulative: bool = False
     rate_unit: str = ""
     default: bool = False
@@ -153,6 +155,8 @@ METRICS: Final[tuple[Metric, ...]] = (
         name="mem.max_hits", plot="mem", unit="count", cumulative=True, rate_unit="1/s",
         default=True, meaning="how often the limit was hit",
         v2=_flat("memory.events", "max"), v1=_number("memory.failcnt"),
+        # Where swap is forbidden, the sum is what is hit, mem_cgroup_charge() in Linux.
+        v1_too=_number("memory.memsw.failcnt"),
     ),
     Metric(
         name="mem.high_hits", plot="mem", unit="count", cumulative=True, rate_unit="1/s",

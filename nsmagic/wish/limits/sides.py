@@ -48,7 +48,8 @@ class Side:
     values of the other limits by key, `mem` above all.  `read` turns the texts of all `files` back
     into a value.  `default` is what a fresh group has.  `names` are the spellings that a person may
     use, each with the reader of its text.  A side that is not `readable` has
-    files that Linux lets only be written, or that show more than was written.
+    files that Linux lets only be written, or that show more than was written.  `effective` is the
+    file in which Linux says what really binds.
     """
 
     files: tuple[str, ...]
@@ -57,6 +58,7 @@ class Side:
     names: Mapping[str, Callable[[str], Any]]
     default: Any = None
     readable: bool = True
+    effective: str = ""
 
     @property
     def controller(self) -> str:
@@ -70,7 +72,13 @@ def controller_of(file: str) -> str:
 
 
 def plain(
-    file: str, unit: Unit, *, default: Any = None, scale: Scale | None = None, readable: bool = True
+    file: str,
+    unit: Unit,
+    *,
+    default: Any = None,
+    scale: Scale | None = None,
+    readable: bool = True,
+    effective: str = "",
 ) -> Side:
     """Return a side of one file whose text is the value, or another scale of it."""
     read = scale.read if scale else unit.read
@@ -82,6 +90,7 @@ def plain(
     return Side(
         files=(file,), write=write, read=lambda texts: read(texts[file].strip()),
         names={file: read}, default=default, readable=readable,
+        effective=effective,
     )  # fmt: skip
 
 

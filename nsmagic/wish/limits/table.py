@@ -47,6 +47,7 @@ class Row:
     None where that version cannot do it, and then `instead` says what took its place.  `repeats`:
     several may be given (one a device), the value of the row is a tuple.  `tightest` picks, of
     the values of a group and its ancestors, the one that binds; None where values do not add up.
+    `emulated`: what the version that lacks it does not do, nsmagic does.
     """
 
     key: str
@@ -57,6 +58,7 @@ class Row:
     instead: str = ""
     repeats: bool = False
     tightest: Callable[[list[Any]], Any] | None = None
+    emulated: bool = False
 
     @property
     def names(self) -> Mapping[str, Callable[[str], Any]]:
@@ -79,11 +81,6 @@ def _least(values: list[int | None]) -> int | None:
 
 def _least_cpu(values: list[CpuQuota]) -> CpuQuota:
     return min(values, key=lambda value: value.cpus)
-
-
-def _shared(values: list[frozenset[int] | None]) -> frozenset[int] | None:
-    known = [value for value in values if value is not None]
-    return frozenset.intersection(*known) if known else None
 
 
 _BPF = "on cgroup v2 a BPF program of type cgroup_device decides; systemd's DeviceAllow= loads one"
@@ -119,6 +116,7 @@ LIMITS: Final[tuple[Row, ...]] = (
         key="oomgroup", unit=SWITCH, meaning="out of memory: 1 kills the whole group, not one",
         v2=plain("memory.oom.group", SWITCH, default=False),
         instead="cgroup v1 kills one process: nsmagic kills the others when that happened",
+        emulated=True,
     ),
     Row(
         key="cpu", unit=CPU, meaning="CPU time, in CPUs: 50% is half of one, 200% is two",
@@ -140,13 +138,13 @@ LIMITS: Final[tuple[Row, ...]] = (
     ),
     Row(
         key="cpus", unit=LIST, meaning="the CPUs that may be used",
-        v2=plain("cpuset.cpus", LIST, scale=MEMBERS), v1=plain("cpuset.cpus", LIST, scale=MEMBERS),
-        tightest=_shared,
+        v2=plain("cpuset.cpus", LIST, scale=MEMBERS, effective="cpuset.cpus.effective"),
+        v1=plain("cpuset.cpus", LIST, scale=MEMBERS, effective="cpuset.effective_cpus"),
     ),
     Row(
         key="mems", unit=LIST, meaning="the memory nodes (NUMA) that may be used",
-        v2=plain("cpuset.mems", LIST, scale=MEMBERS), v1=plain("cpuset.mems", LIST, scale=MEMBERS),
-        tightest=_shared,
+        v2=plain("cpuset.mems", LIST, scale=MEMBERS, effective="cpuset.mems.effective"),
+        v1=plain("cpuset.mems", LIST, scale=MEMBERS, effective="cpuset.effective_mems"),
     ),
     Row(
         key="io", unit=IO, meaning="reads and writes of a block device a second (v1: direct ones)",

@@ -1,0 +1,53 @@
+"""The kernel's own populated group, as in a container: its processes move to a leaf, and back."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from nsmagic.linux.cgroups.candidates import Candidate, descendants, words
+from nsmagic.wish.errors import CgroupError
+
+_ROUNDS = 10
+
+
+def move_to_leaf(found: Candidate, undo: ExitStack) -> str:
+    """Move the processes of our own group to a leaf, so that it may have controllers; say it.
+
+    On `undo` goes the way back: controllers off, processes back, leaf removed.
+    """
+    leaf = found.directory / f"nsmagic-{os.getpid()}-leaf"
+    leaf.mkdir()
+    undo.callback(_back, found.directory, leaf)
+    for _ in range(_ROUNDS):  # while processes are moved, they fork
+        left = [int(pid) for pid in (found.directory / "cgroup.procs").read_text().split()]
+        if not left:
+            return (
+                f"the notebook's own processes moved to {leaf}: cgroup v2 gives limits only to "
+                "groups below one without processes.  They move back when the notebook ends"
+            )
+        strangers = set(left) - descendants(os.getpid())
+        if strangers:
+            break
+        _move(left, leaf)
+    raise CgroupError(f"the processes of {found.directory} could not be moved to {leaf}")
+
+
+def _move(pids: list[int], group: Path) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            (group / "cgroup.procs").write_text(str(pid))
+
+
+def _back(group: Path, leaf: Path) -> None:
+    off = " ".join(f"-{name}" for name in words(group / "cgroup.subtree_control"))
+    with suppress(OSError):  # a group in it is still there, and the leaf is where we stay
+        if off:
+            (group / "cgroup.subtree_control").write_text(off)
+        for _ in range(_ROUNDS):
+            left = [int(pid) for pid in (leaf / "cgroup.procs").read_text().split()]
+            if not left:
+                break
+            _move(left, group)
+        leaf.rmdir()

@@ -1,0 +1,108 @@
+"""What to say and what to type where no place has the controllers that limits need."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from nsmagic.linux.cgroups.candidates import Candidate
+from nsmagic.linux.cgroups.hierarchies import Hierarchies
+from nsmagic.wish.errors import CgroupError
+from nsmagic.wish.limits import Row
+
+_DELEGATED: Final = "systemd-run --user --scope -p Delegate=yes jupyter lab"
+_DOCKER: Final = (
+    "docker run --privileged --cgroupns=private ...   (or, from Docker 28 on, "
+    "--security-opt writable-cgroups=true)"
+)
+
+
+def no_place(
+    rows: Sequence[Row], needed: frozenset[str], hierarchies: Hierarchies,
+    tried: Sequence[Candidate], missing: Mapping[str, str],
+) -> CgroupError:  # fmt: skip
+    """Return the error that names what is missing, why at each place, and what to type."""
+    if hierarchies.verdict == "none":
+        return CgroupError(
+            "no cgroup can be made: no cgroup file system is mounted here",
+            hint="As root: mount -t cgroup2 none /sys/fs/cgroup",
+        )
+    if not rows:
+        return CgroupError(
+            "no cgroup can be made here",
+            hint="\n".join([*_why(tried, needed), *_fix(tried, needed)]),
+        )
+    keys = ", ".join(row.key for row in rows if row.v2 is not None and row.v2.controller in needed)
+    what = _and(sorted(needed))
+    plural = "controllers" if len(needed) > 1 else "controller"
+    v1 = [f"cgroup v1 {name}: {why}" for name, why in sorted(missing.items()) if name in needed]
+    return CgroupError(
+        f"{keys} needs the {what} {plural} of cgroups, which groups made here do not have",
+        hint="\n".join([*v1, *_why(tried, needed), *_fix(tried, needed)]),
+    )
+
+
+def missing_controller(row: Row, missing: Mapping[str, str]) -> CgroupError:
+    """Return the error for a limit that groups made here cannot have, whatever the place."""
+    if row.v2 is None and row.v1 is not None:
+        name = row.v1.controller
+        why = missing.get(name, "this Linux has no such controller mounted")
+        mount = (
+            f"mkdir /sys/fs/cgroup/{name} && mount -t cgroup -o {name} {name} /sys/fs/cgroup/{name}"
+        )
+        fix = f"\nTo have it on cgroup v1, as root: {mount}" if "not mounted" in why else ""
+        return CgroupError(
+            f"{row.key} needs the {name} controller of cgroup v1: {why}",
+            hint=f"{row.instead[:1].upper()}{row.instead[1:]}.{fix}",
+        )
+    if row.v2 is not None and row.v1 is None:
+        return CgroupError(
+            f"{row.key} exists on cgroup v2 only, and this machine has the {row.v2.controller} "
+            f"controller on v1: {row.instead}"
+        )
+    side = row.v2 or row.v1
+    name = "" if side is None else side.controller
+    return CgroupError(
+        f"{row.key} needs the {name} controller, which this group has not: "
+        f"{missing.get(name, 'Linux has none')}",
+        hint="%cgroup controllers shows what groups here can have.",
+    )
+
+
+def _why(tried: Sequence[Candidate], needed: frozenset[str]) -> list[str]:
+    lines = []
+    for candidate in tried:
+        if candidate.refusal:
+            lines.append(candidate.refusal)
+        elif lacks := sorted(needed - candidate.controllers):
+            lines.append(f"{candidate.directory} has no {_and(lacks)} for the groups in it")
+    return list(dict.fromkeys(lines))
+
+
+def _fix(tried: Sequence[Candidate], needed: frozenset[str]) -> list[str]:
+    if any("read-only" in candidate.refusal for candidate in tried):
+        return [f"Start the container with: {_DOCKER}"]
+    if os.geteuid() != 0:
+        return [f"Start the notebook with: {_DELEGATED}"]
+    usable = [candidate for candidate in tried if not candidate.refusal]
+    for candidate in usable:
+        control = candidate.directory / "cgroup.subtree_control"
+        if needed <= _available(candidate.directory):
+            plus = " ".join(f"+{name}" for name in sorted(needed))
+            return [
+                f"It belongs to others too, so this is yours to decide: echo '{plus}' > {control}",
+            ]
+    return ["Or name a group of your own: NSMAGIC_CGROUP=/sys/fs/cgroup/..."] if tried else []
+
+
+def _available(directory: Path) -> frozenset[str]:
+    try:
+        return frozenset((directory / "cgroup.controllers").read_text().split())
+    except OSError:
+        return frozenset()
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(names)

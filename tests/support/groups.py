@@ -1,0 +1,107 @@
+"""Cgroups for tests: made where this machine has them, gone afterwards, on v1, v2 and hybrid."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from nsmagic.linux.cgroups.group import Cgroup, make_group
+from nsmagic.linux.cgroups.places import Place, Places
+from nsmagic.wish.errors import CgroupError
+from nsmagic.wish.limits import parse_limits, with_implied
+from tests.support.skips import probe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+BUSY = """
+import os, sys, time
+print(flush=True)
+os.read(0, 1)  # until everybody is here
+end = time.monotonic() + float(sys.argv[1])
+while time.monotonic() < end:
+    pass
+"""
+
+
+@probe
+def groups_with_limits() -> str | None:
+    """Can a group with limits be made here?"""
+    try:
+        Places().find([limit.row for limit in parse_limits(["mem=64M", "cpu=1", "pids=9"])])
+    except CgroupError as error:
+        return f"no cgroup can be made here: {error}"
+    return None
+
+
+@contextmanager
+def group(line: str = "", *, name: str = "test", place: Place | None = None) -> Iterator[Cgroup]:
+    """Make a group with the limits of a line."""
+    limits = with_implied(parse_limits(shlex.split(line)))
+    rows = [limit.row for limit in limits]
+    made = make_group(place or Places().find(rows), os.getpid(), name, rows)
+    try:
+        made.set(limits)
+        yield made
+    finally:
+        made.remove()
+        for child in _inside.pop(name, []):
+            child.communicate()
+
+
+def start(
+    inside: Cgroup, argv: Sequence[str], *, stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[str]:
+    """Start a program in a group: a shell enters and becomes it."""
+    enter = "".join(f"echo 0 > {shlex.quote(str(file))} && " for file in inside.entrance.files)
+    child = subprocess.Popen(
+        ["sh", "-c", f'{enter}exec "$@"', "sh", *argv],
+        stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    _inside.setdefault(inside.name, []).append(child)
+    return child
+
+
+_inside: dict[str, list[subprocess.Popen[str]]] = {}
+
+
+def python(inside: Cgroup, code: str, *arguments: str) -> tuple[int, str, str]:
+    """Run Python code in a group; return its exit status, output and errors."""
+    child = start(inside, [sys.executable, "-I", "-c", code, *arguments])
+    out, err = child.communicate(timeout=60)
+    return child.returncode, out, err
+
+
+def burn(groups: Sequence[Cgroup], seconds: float, *, cpu: int | None = None) -> list[float]:
+    """Run a busy loop in every group at once; return the CPU seconds that each used.
+
+    On the one CPU `cpu`, if given.
+    """
+    read, write = os.pipe()
+    pin = [] if cpu is None else ["taskset", "--cpu-list", str(cpu)]
+    argv = [*pin, sys.executable, "-I", "-c", BUSY, str(seconds)]
+    children = [start(each, argv, stdin=read) for each in groups]
+    os.close(read)
+    for child in children:
+        assert child.stdout is not None
+        child.stdout.readline()
+    before = [used(each) for each in groups]
+    os.write(write, b"g" * len(groups))
+    for child in children:
+        _, err = child.communicate(timeout=60)
+        assert child.returncode == 0, err
+    os.close(write)
+    return [used(each) - then for each, then in zip(groups, before, strict=True)]
+
+
+def used(inside: Cgroup) -> float:
+    """Return the CPU seconds of a group."""
+    sample = inside.sample()
+    assert sample is not None
+    seconds = sample["cpu.usage"]
+    assert seconds is not None
+    return seconds
