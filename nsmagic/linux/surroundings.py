@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -35,12 +35,19 @@ class Difference:
 _SYSV = (("shm", "shared memory"), ("sem", "semaphores"), ("msg", "message queue"))
 
 
-def read_surroundings(proc: str = "/proc") -> Surroundings:
-    """Look around; what cannot be read counts as empty."""
+def read_surroundings(
+    proc: str = "/proc", *, without: Collection[str] = frozenset()
+) -> Surroundings:
+    """Look around; what cannot be read counts as empty, and so do the types of `without`.
+
+    Those are the namespaces that a cell has to itself: nothing of theirs can change around us.
+    """
     return Surroundings(
-        hostname=os.uname().nodename, mounts=_mounts(f"{proc}/self/mountinfo"), links=_links(),
-        ipc=frozenset(_ipc(proc)),
-    )  # fmt: skip
+        hostname=os.uname().nodename,
+        mounts={} if "mnt" in without else _mounts(f"{proc}/self/mountinfo"),
+        links={} if "net" in without else _links(),
+        ipc=frozenset() if "ipc" in without else frozenset(_ipc(proc)),
+    )
 
 
 def _mounts(mountinfo: str) -> dict[str, str]:

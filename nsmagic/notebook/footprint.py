@@ -25,11 +25,12 @@ class Footprint:
     """Notes about one isolated cell; `title` is its first line.
 
     `unshared` are the types of namespaces that its plan creates; all others that differ from the
-    notebook's own were joined.
+    notebook's own were joined.  `apart` are those in which it can change nothing of ours.
     """
 
     title: str
     unshared: frozenset[str]
+    apart: frozenset[str]
     own: Links
     before: Surroundings
     cell: Links = field(default_factory=dict)
@@ -38,12 +39,17 @@ class Footprint:
     left: int = 0
 
     @classmethod
-    def begin(cls, title: str, unshared: frozenset[str]) -> Self:
-        """Note how things are before the cell's first process exists."""
+    def begin(cls, title: str, unshared: frozenset[str], *, shares_mounts: bool = False) -> Self:
+        """Note how things are before the cell's first process exists.
+
+        With `shares_mounts` what it mounts in its own namespace can come back to ours.
+        """
+        apart = unshared - {"mnt"} if shares_mounts else unshared
         own: Links = {}
         with suppress(OSError):  # no /proc: --last says so
             own = read_links("/proc/self")
-        return cls(title=title, unshared=unshared, own=own, before=read_surroundings())
+        before = read_surroundings(without=apart)
+        return cls(title=title, unshared=unshared, apart=apart, own=own, before=before)
 
     def entered(self, pid: int) -> None:
         """Note the namespaces of the cell's main process, whose set-up is done.
@@ -61,12 +67,12 @@ class Footprint:
 
     def ended(self, *, left: int = 0) -> None:
         """Note how things are when the cell is over; `left` is how many processes outlived it."""
-        self.after = read_surroundings()
+        self.after = read_surroundings(without=self.apart)
         self.left = left
 
     def report(self) -> Report:
         """Look for what is still there, now."""
-        found, now = discover(), read_surroundings()
+        found, now = discover(), read_surroundings(without=self.apart)
         after = self.after or now
         return Report(
             title=self.title, running=self.after is None,

@@ -160,7 +160,12 @@ class RunningCell:
         from nsmagic.notebook.footprint import Footprint  # loading nsmagic does not wait for it
 
         types = [step.types for step in self._plan.steps if isinstance(step, steps.Unshare)]
-        return Footprint.begin(self._request.head.splitlines()[0], frozenset(chain(*types)))
+        wish = self._plan.isolation
+        title, shares = self._request.head.splitlines()[0], {"shared", "unchanged"}
+        return Footprint.begin(
+            title, frozenset(chain(*types)),
+            shares_mounts=bool(wish.persist) or wish.propagation in shares,
+        )  # fmt: skip
 
     def _launcher(self, text: str) -> Launcher:
         ours = self._request.ours

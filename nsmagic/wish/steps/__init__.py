@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import is_dataclass
 from typing import Any
 
 from nsmagic.wish.accounts import Account
@@ -99,7 +99,14 @@ STEPS: dict[str, type[Step]] = {
 
 def to_json(step: Step) -> dict[str, Any]:
     """Return the step as plain data for the spawner's protocol."""
-    return {"step": type(step).__name__, **asdict(step)}
+    return {"step": type(step).__name__, **{key: _plain(it) for key, it in vars(step).items()}}
+
+
+def _plain(value: object) -> object:
+    """Return what asdict() would, which takes 0.2 ms a plan because it copies in depth."""
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return vars(value) if is_dataclass(value) else value
 
 
 def from_json(data: dict[str, Any]) -> Step:
