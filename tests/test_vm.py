@@ -1,8 +1,9 @@
 """The tests marked `linux` once more, where other things are allowed: cgroup v2 guests, a user.
 
-`make test` runs the core of them as an ordinary user on this machine, and looks whether the guest
-has what it should.  `make test-all` runs the core in User Mode Linux, where a system call costs ten
-times as much, and in Debian's stock kernel, which has cpuset and PSI, and all of them as a user.
+`make test` runs the core of them as an ordinary user on this machine, looks whether the guest has
+what it should, and runs the tests of cgroups there.  `make test-all` runs the core in User Mode
+Linux, where a system call costs ten times as much, and in Debian's stock kernel, which has cpuset
+and PSI, and all of them as a user.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ ALL = [*AGAIN, "-m", "linux and not vm and not browser and not slow"]
 CORE = [*ALL, "tests/notebook/test_python_body.py", "tests/notebook/test_body_ends.py"]
 CORE += ["tests/run/test_tree.py", "tests/run/test_keeper.py", "tests/run/test_persist.py"]
 CORE += ["tests/notebook/test_other_root.py", "tests/test_notebooks.py"]
+CGROUPS = [*ALL, "tests/linux/test_cgroups.py", "tests/linux/test_cgroup_places.py"]
 
 
 @probe
@@ -89,6 +91,16 @@ print(nsmagic.__file__)
     assert {"cpu", "io", "memory", "pids"} <= set(lines[1].split())
     assert lines[2] == "max True"
     assert lines[3] == f"{as_user.project}/nsmagic/__init__.py"
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("user", [False, True], ids=["root", "user"])
+@needs(can_boot)
+@pytest.mark.timeout(3 * BOOT)
+def test_cgroups_of_version_2(as_user: Account, kernel: str, user: bool) -> None:
+    said = guest(as_user, as_user.python, *CGROUPS, kernel=kernel, user=user)
+    print(said)
+    assert "no cgroup v2 controllers here" not in said
 
 
 @pytest.mark.slow

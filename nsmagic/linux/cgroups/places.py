@@ -176,7 +176,7 @@ def _v1(
                 missing[controller] = f"{VARIABLE} names no directory below {hierarchy.point}"
             elif directory is None:
                 missing[controller] = hierarchy.hidden
-            elif hierarchy.readonly:
+            elif hierarchy.readonly or os.statvfs(directory).f_flag & os.ST_RDONLY:
                 missing[controller] = f"{hierarchy.point} is mounted read-only"
             elif not os.access(directory, os.W_OK, effective_ids=True):
                 missing[controller] = f"{directory} may not be written by uid {os.geteuid()}"

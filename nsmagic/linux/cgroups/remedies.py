@@ -34,13 +34,16 @@ def no_place(
             "no cgroup can be made here",
             hint="\n".join([*_why(tried, needed), *_fix(tried, needed)]),
         )
-    keys = ", ".join(row.key for row in rows if row.v2 is not None and row.v2.controller in needed)
+    keys = [row.key for row in rows if row.v2 is not None and row.v2.controller in needed]
     what = _and(sorted(needed))
     plural = "controllers" if len(needed) > 1 else "controller"
+    verb = "need" if len(keys) > 1 else "needs"
     v1 = [f"cgroup v1 {name}: {why}" for name, why in sorted(missing.items()) if name in needed]
     return CgroupError(
-        f"{keys} needs the {what} {plural} of cgroups, which groups made here do not have",
-        hint="\n".join([*v1, *_why(tried, needed), *_fix(tried, needed)]),
+        f"{_and(keys)} {verb} the {what} {plural} of cgroups, which groups made here do not have",
+        hint="\n".join(
+            [*v1, *_why(tried, needed), *(_fix_v1(v1, needed, hierarchies) or _fix(tried, needed))]
+        ),
     )
 
 
@@ -81,6 +84,19 @@ def _why(tried: Sequence[Candidate], needed: frozenset[str]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
+def _fix_v1(v1: Sequence[str], needed: frozenset[str], hierarchies: Hierarchies) -> list[str]:
+    """Return how root gives an ordinary user groups of cgroup v1."""
+    if os.geteuid() == 0 or not v1 or any("read-only" in line for line in v1):
+        return []
+    mounts = [each for each in hierarchies.v1 if each.controllers & needed]
+    user = os.environ.get("USER") or str(os.geteuid())
+    names = [f"{each.point}/lab-{user}" for each in mounts]
+    return [
+        f"Root can give you groups: mkdir {' '.join(names)} && chown {user} {' '.join(names)}",
+        f"Start the notebook then with: NSMAGIC_CGROUP={':'.join(names)} jupyter lab",
+    ]
+
+
 def _fix(tried: Sequence[Candidate], needed: frozenset[str]) -> list[str]:
     if any("read-only" in candidate.refusal for candidate in tried):
         return [f"Start the container with: {_DOCKER}"]
@@ -105,4 +121,5 @@ def _available(directory: Path) -> frozenset[str]:
 
 
 def _and(names: Sequence[str]) -> str:
-    return " and ".join(names)
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,219 @@
+"""Where groups are made, each place for real: siblings, a container, v1, read-only, none, named."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nsmagic.linux.cgroups.candidates import words
+from nsmagic.linux.cgroups.group import named_group
+from nsmagic.linux.cgroups.hierarchies import read_hierarchies
+from nsmagic.linux.cgroups.places import VARIABLE, Places
+from nsmagic.wish.errors import CgroupError
+from nsmagic.wish.limits import parse_limits
+from tests.support import sandboxes
+from tests.support.groups import group, groups_with_limits
+from tests.support.skips import needs, probe, root_only
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.linux
+ROWS = [limit.row for limit in parse_limits(["mem=64M", "pids=9"])]
+TRY = """
+import json, os, sys
+from pathlib import Path
+from nsmagic.linux.cgroups.group import make_group
+from nsmagic.linux.cgroups.places import Places
+from nsmagic.wish.errors import CgroupError
+from nsmagic.wish.limits import parse_limits
+limits = parse_limits(["mem=64M", "pids=9"])
+places = Places()
+own = lambda: Path("/proc/self/cgroup").read_text()
+said = {"before": own()}
+try:
+    place = places.find([limit.row for limit in limits])
+    said |= {"kind": place.kind, "note": place.note, "directory": str(place.v2), "during": own()}
+    group = make_group(place, os.getpid(), "tried", [limit.row for limit in limits])
+    said["limits"] = [str(reading.limit) for reading in group.set(limits)]
+    group.remove()
+except CgroupError as error:
+    said |= {"error": str(error), "hint": error.hint}
+places.close()
+said["after"] = own()
+root = Path("/sys/fs/cgroup")
+control = root / "cgroup.subtree_control"
+said["control"] = control.read_text().strip() if control.exists() else None
+said["left"] = sorted(p.name for p in root.glob("nsmagic-*"))
+print(json.dumps(said))
+"""
+
+
+@probe
+def v2_controllers() -> str | None:
+    """Do groups of cgroup v2 have controllers here?"""
+    place = Places().find()
+    return None if 2 in place.controllers.values() else "no cgroup v2 controllers here"
+
+
+@probe
+def v1_memory() -> str | None:
+    """Is memory limited by cgroup v1 here?"""
+    return None if "memory" in Places().find().v1 else "no cgroup v1 here"
+
+
+@pytest.fixture
+def outer() -> Iterator[Path]:
+    """A group of cgroup v2 that is a container's: what runs in it sees it as the root."""
+    with group("mem=512M pids=100", name="outer") as made:
+        assert made.v2 is not None
+        yield made.v2
+        with suppress(FileNotFoundError):
+            (made.v2 / "cgroup.kill").write_text("1")
+
+
+def in_container(outer: Path, inside: str = "", before: str = "") -> dict[str, Any]:
+    """Run TRY in a cgroup and a mount namespace whose root is `outer`, in the group `inside`."""
+    where = f"/sys/fs/cgroup/{inside}"
+    script = f"""
+echo $$ > {outer}/cgroup.procs &&
+exec unshare --user --map-root-user --cgroup --mount sh -ec '
+mount --bind {outer} /sys/fs/cgroup
+{before}
+mkdir -p {where}
+echo $$ > {where}/cgroup.procs
+exec "$@"' sh "$@"
+"""
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", sys.executable, "-c", TRY],
+        capture_output=True, text=True, check=False, env=os.environ | {VARIABLE: ""},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@needs(groups_with_limits, v2_controllers)
+class TestVersion2:
+    def test_a_group_is_a_sibling_and_nothing_is_moved(self) -> None:
+        v2 = read_hierarchies().v2
+        assert v2 is not None
+        assert v2.own is not None
+        control = words(v2.point / "cgroup.subtree_control")
+        place = Places().find(ROWS)
+        assert place.kind == "sibling"
+        assert place.v2 == v2.own.parent
+        assert read_hierarchies().v2 == v2
+        assert words(v2.point / "cgroup.subtree_control") == control
+
+    def test_a_container_of_our_own_moves_us_to_a_leaf_and_back(self, outer: Path) -> None:
+        said = in_container(outer)
+        assert said["before"] == "0::/\n"
+        assert said["kind"] == "populated"
+        assert "moved to /sys/fs/cgroup/nsmagic-" in said["note"]
+        assert said["during"].endswith("-leaf\n")
+        assert said["limits"] == ["mem=64M", "pids=9"]
+        assert said["after"] == "0::/\n"
+        assert said["control"] == ""
+        assert said["left"] == []
+
+    def test_a_container_with_others_is_left_alone(self, outer: Path) -> None:
+        said = in_container(outer, before="(sleep 1000 <&- >&- 2>&- &)")
+        assert "kind" not in said
+        assert said["error"].startswith("mem and pids need the memory and pids controllers")
+        assert "holds processes that are not this notebook's" in said["hint"]
+        assert said["control"] == ""
+        assert said["after"] == "0::/\n"
+
+    def test_controllers_of_others_are_not_switched_on(self, outer: Path) -> None:
+        said = in_container(outer, inside="own")
+        if os.geteuid() == 0:
+            # Root owns it, and so would everybody else in the container.
+            assert "echo '+memory +pids' > /sys/fs/cgroup/cgroup.subtree_control" in said["hint"]
+            assert said["control"] == ""
+
+    def test_a_delegated_group_is_ours_to_switch(self, outer: Path) -> None:
+        try:
+            os.setxattr(outer, "user.delegate", b"1")  # as systemd marks Delegate=yes
+        except OSError as error:
+            pytest.fail(f"no attributes on cgroupfs: {error}")
+        said = in_container(outer, inside="own")
+        assert said["kind"] == "sibling"
+        assert said["limits"] == ["mem=64M", "pids=9"]
+        assert {"memory", "pids"} <= set(said["control"].split())
+
+
+@needs(groups_with_limits, v1_memory)
+def test_on_v1_groups_are_children_of_our_own() -> None:
+    hierarchies = read_hierarchies()
+    place = Places().find(ROWS)
+    for controller in ("memory", "pids", "cpu"):
+        where = hierarchies.where(controller)
+        assert where is not None
+        assert place.v1[controller] == where.own
+        assert place.controllers[controller] == 1
+    made = named_group(place, 1, "x", ROWS)
+    assert made.v1["memory"].parent == place.v1["memory"]
+
+
+@needs(groups_with_limits, v1_memory)
+def test_what_v1_cannot_do_is_said() -> None:
+    with pytest.raises(CgroupError, match=r"memhigh exists on cgroup v2 only.*v1") as caught:
+        Places().find([limit.row for limit in parse_limits(["memhigh=1M"])])
+    assert "give mem=" in str(caught.value)
+
+
+@root_only
+@needs(sandboxes.sandboxes_work)
+class TestBlocked:
+    def run(self, prefix: sandboxes.Prefix) -> dict[str, Any]:
+        done = subprocess.run(
+            prefix([sys.executable, "-c", TRY]), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def test_read_only(self) -> None:
+        said = self.run(sandboxes.readonly_cgroup)
+        assert "controller" in said["error"]
+        assert "mounted read-only" in said["hint"]
+        assert "docker run" in said["hint"]
+
+    def test_none(self) -> None:
+        said = self.run(sandboxes.no_cgroup)
+        assert said["error"] == "no cgroup can be made: no cgroup file system is mounted here"
+        assert "mount -t cgroup2" in said["hint"]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("/tmp", "is no cgroup here"),
+        ("relative", "is no cgroup here"),
+        ("/sys/fs/cgroup/nosuch-group", "is no cgroup here"),
+    ],
+)
+def test_a_named_place_must_be_one(
+    monkeypatch: pytest.MonkeyPatch, value: str, message: str
+) -> None:
+    monkeypatch.setenv(VARIABLE, value)
+    with pytest.raises(CgroupError, match=message) as caught:
+        Places().find(ROWS)
+    assert VARIABLE in str(caught.value)
+
+
+@needs(groups_with_limits)
+def test_a_named_place_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    with group("mem=512M", name="named") as made:
+        monkeypatch.setenv(VARIABLE, ":".join(map(str, made.directories)))
+        place = Places().find(ROWS)
+        assert place.v2 == made.v2
+        assert dict(place.v1) == dict(made.v1)
