@@ -8,7 +8,8 @@ from argcomplete.completers import FilesCompleter
 from argcomplete.finders import CompletionFinder
 
 from nsmagic.cli.twins import TABLES
-from nsmagic.wish.usage import completions
+from nsmagic.linux.offers import offered
+from nsmagic.wish.complete import completions
 
 
 class Finder(CompletionFinder):
@@ -28,7 +29,7 @@ class Finder(CompletionFinder):
         before = comp_words[2:]
         if cword_prefix.startswith("-") and "=" in cword_prefix:
             del before[-1]  # argcomplete gives argparse the name of `--name=start` as a word
-        words = [each.text for each in completions(table, [*before, cword_prefix])]
+        words = [each.text for each in completions(table, [*before, cword_prefix], offered)]
         if not words and not cword_prefix.startswith("-"):
             words = list(FilesCompleter()(cword_prefix))
         quoted: list[str] = self.quote_completions(words, cword_prequote, last_wordbreak_pos)

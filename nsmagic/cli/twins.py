@@ -22,6 +22,7 @@ from nsmagic.notebook.request import READERS
 from nsmagic.run.attached import Attached, Execute, without_keeper
 from nsmagic.run.result import Result
 from nsmagic.wish import steps
+from nsmagic.wish.chroot import CHROOT
 from nsmagic.wish.errors import NsmagicError, StepError, WishError
 from nsmagic.wish.getopt import Table
 from nsmagic.wish.isolation import Isolation
@@ -31,7 +32,7 @@ from nsmagic.wish.plan import Plan, make_plan
 from nsmagic.wish.unshare import settle
 from nsmagic.wish.usage import help_text
 
-TABLES: Final[dict[str, Table]] = {"unshare": UNSHARE}
+TABLES: Final[dict[str, Table]] = {"unshare": UNSHARE, "chroot": CHROOT}
 
 # Exit statuses of env(1), chroot(1) and docker-run(1).
 REFUSED, CANNOT_RUN, NOT_FOUND, TIMED_OUT = 125, 126, 127, 124
@@ -166,5 +167,5 @@ def shell_help(name: str) -> str:
     """Return the help of the magic's table without what only a notebook can do."""
     table = TABLES[name]
     extra = tuple(option for option in table.extra if option.field in _HERE)
-    text = help_text(replace(table, program=f"nsmagic {name}", extra=extra))
+    text = help_text(replace(table, program=f"nsmagic {name}", extra=extra, example=""))
     return text.replace("Run the cell or a program", "Run a program")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nsmagic.notebook.complete import LineCompleter
 from nsmagic.notebook.magics import IsolationMagics
 from nsmagic.notebook.rootfs import RootfsMagics
 from nsmagic.notebook.seeing import SeeingMagics
@@ -23,6 +24,7 @@ def load(shell: InteractiveShell) -> None:
     isolation = IsolationMagics(shell)
     seeing = SeeingMagics(shell, last=lambda: isolation.runner.footprint)
     shell.register_magics(isolation, RootfsMagics, seeing, WatchingMagics(shell))
+    LineCompleter(shell, seeing.boxes).install()
     if empty_body not in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.append(empty_body)
 
@@ -39,4 +41,5 @@ def unload(shell: InteractiveShell) -> None:
         shell.magics_manager.registry.pop(magics.__name__, None)
     if empty_body in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.remove(empty_body)
+    LineCompleter(shell).remove()
     close_spawner()

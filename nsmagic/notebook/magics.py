@@ -39,7 +39,10 @@ class IsolationMagics(Magics):
     @no_var_expand
     @line_cell_magic
     def chroot(self, line: str, cell: str | None = None) -> Job | None:
-        """Run the cell, Python or a program, with another root directory, as chroot(1) does."""
+        """Run the cell, Python or a program, with another root directory, as chroot(1) does.
+
+        chroot(1) runs a shell where no program is named; here the cell is then Python.
+        """
         return self._run(CHROOT, line, cell)
 
     def _run(self, table: Table, line: str, cell: str | None) -> Job | None:

@@ -17,9 +17,10 @@ _GROUP = "Options of chroot"
 CHROOT = Table(
     program="chroot",
     operands="<newroot> [<program> [<argument>...]]",
-    summary="Run the cell, Python or a program, with <newroot> as its root directory.\n\n"
-    "chroot(1) runs a shell where no program is named; here the cell is then Python, with the\n"
-    "notebook's variables.  An ordinary user gets a user namespace, which is added and said.",
+    summary="Run the cell or a program with <newroot> as its root directory.\n"
+    "An ordinary user gets a user namespace, which is added and said.",
+    takes=(values.DIRECTORY, values.PROGRAM, values.FILE),
+    example="%rootfs appdir bash ls\n%chroot appdir ls -l /",
     options=(
         Option(name="groups", group=_GROUP, field="groups", kind=values.GROUPS,
                argument=Argument.REQUIRED, help="the supplementary groups, names or ids"),

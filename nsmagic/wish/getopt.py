@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any
 
 from nsmagic.wish.errors import WishError
-from nsmagic.wish.values import Kind, nearest
+from nsmagic.wish.values import FILE, PROGRAM, Kind, nearest
 
 Effect = Callable[[Mapping[str, Any], object], Mapping[str, Any]]
 
@@ -35,7 +35,7 @@ class Option:
     tuple; `effect` replaces both: it is given the fields so far and the value (None where none was
     written) and returns the fields to set.  A row that only stands for others has "" as `field`.
     `short_argument` is for a letter that takes less than the long name does.  `ends` stops the
-    reading, as --help does.
+    reading, as --help does.  A `hidden` row is read, and neither completed nor shown in help.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Option:
     repeats: bool = False
     effect: Effect | None = None
     ends: bool = False
+    hidden: bool = False
 
     @property
     def letter_takes(self) -> Argument:
@@ -64,7 +65,8 @@ class Table:
     Where an abbreviation fits an option of the program and an extra one, the program's is meant.
     `operands` is what help shows after the options.  With `permute` options may also follow
     operands, as in programs that do not ask getopt_long(3) for the "+" mode.  Words for which
-    `among` holds may stand between options, as `mem=64M` does, and end nothing.
+    `among` holds may stand between options, as `mem=64M` does, and end nothing.  `takes` says what
+    the operands are, the last of it again and again.  `example` is a cell that works anywhere.
     """
 
     program: str
@@ -74,6 +76,8 @@ class Table:
     operands: str = "[<program> [<argument>...]]"
     permute: bool = False
     among: Callable[[str], bool] = lambda _: False
+    takes: tuple[Kind, ...] = (PROGRAM, FILE)
+    example: str = ""
 
     @property
     def rows(self) -> tuple[Option, ...]:

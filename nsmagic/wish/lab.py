@@ -8,7 +8,7 @@ from typing import Final
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.getopt import Option, Table, split_line
 from nsmagic.wish.ours import asks, parse
-from nsmagic.wish.values import Names, nearest
+from nsmagic.wish.values import Kind, Names, nearest
 
 # Each verb: what may follow it, and what it does.
 VERBS: Final = {
@@ -32,6 +32,11 @@ LAB = Table(
     ),
     operands="VERB [WORD...]",
     permute=True,
+    takes=(
+        Kind(metavar="VERB", example="progress", read=lambda text, _: text, choices=tuple(VERBS)),
+        Kind(metavar="WORD", example="namespaces", read=lambda text, _: text),
+    ),
+    example="%lab progress",
     options=(
         Option(name="strict", group="Options", field="strict",
                help="check: an exercise that is not done is an error"),

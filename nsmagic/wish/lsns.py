@@ -95,8 +95,10 @@ def _whom(text: str, _: Names) -> str:
 
 _TYPE = Kind(metavar="<name>", example="net", read=_type, choices=tuple(BY_NAME))
 _TREE = Kind(metavar="<rel>", example="owner", read=_tree, choices=TREES)
-_LIST = Kind(metavar="<list>", example="+PNS,ONS", read=_columns, choices=COLUMN_NAMES)
-_TASK = Kind(metavar="<pid>|<box>", example="self", read=_whom, choices=(SELF, HOST))
+_LIST = Kind(metavar="<list>", example="+PNS,ONS", read=_columns, choices=COLUMN_NAMES, many=",")
+_TASK = Kind(
+    metavar="<pid>|<box>", example="self", read=_whom, choices=(SELF, HOST), source="subject"
+)
 _EXPRESSION = Kind(metavar="<expr>", example="NPROCS > 1", read=_whom)
 _SHOW, _WHICH = "What is shown", "Which namespaces"
 
@@ -118,6 +120,8 @@ LSNS = Table(
     "\na file of a namespace: its processes.",
     operands="[<pid>|<box>|<namespace>|<file>]",
     permute=True,
+    takes=(_TASK,),
+    example="%lsns -p self",
     options=(
         _value("type", "t", _WHICH, "only this type; may be given more than once", _TYPE, "types"),
         _value("task", "p", _WHICH, "only those that this process is in", _TASK, "task"),

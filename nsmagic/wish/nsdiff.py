@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from nsmagic.wish import values
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.getopt import Option, Table, split_line
-from nsmagic.wish.lsns import SELF
+from nsmagic.wish.lsns import HOST, SELF
 from nsmagic.wish.ours import asks, parse
 from nsmagic.wish.values import Names
 
@@ -16,6 +17,8 @@ NSDIFF = Table(
     "\nnotebook's kernel.",
     operands="[<pid>|<box>|self|host]...",
     permute=True,
+    takes=(replace(values.SUBJECT, choices=(SELF, HOST)),),
+    example="%nsdiff self host",
     options=(
         Option(name="last", group="Options", field="last",
                help="what the last isolated cell created, changed and left behind"),

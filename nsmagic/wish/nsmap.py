@@ -15,6 +15,8 @@ NSMAP = Table(
     "\nNew and gone mean since the %nsmap before.",
     operands="",
     permute=True,
+    takes=(),
+    example="%nsmap --text",
     options=(
         Option(name="text", group="Options", field="text", help="a table of characters, once"),
         asks("help", "h", "show this help"),

@@ -124,8 +124,15 @@ _ROWS: tuple[Option, ...] = (
            "clear the environment except for these variables", field="whitelist_env", repeats=True),
 )  # fmt: skip
 
+_EXAMPLE = """\
+%%unshare --user --map-root-user --pid --mount-proc
+import os
+print(os.getpid(), os.getuid())
+!ps -ef"""
+
 UNSHARE = Table(
     program="unshare",
+    example=_EXAMPLE,
     summary="Run the cell or a program in new namespaces.",
     options=(
         *map(_namespace, NAMESPACES),

@@ -20,19 +20,16 @@ ROOTFS = Table(
     program="rootfs",
     operands="<dir> <program>...",
     permute=True,
+    takes=(values.DIRECTORY, values.PROGRAM),
     summary="""\
 Copy programs of this machine into <dir>, with all that they need to be started there: the loader
 and the libraries that their ELF headers name, and the interpreters of scripts.  Every file gets the
 path that it has here, and symbolic links stay links.  Nothing is executed to find out, as ldd(1)
 does.  Files that a program opens while it runs do not stand in its headers: --with adds them.
 
-    %rootfs appdir bash ls cat
-    %rootfs appdir python3 --with /usr/lib/python3.11
-    %%unshare --root appdir /bin/bash
-    ls -l /
-
 What is there already and is the same stays; what differs is left alone and reported, unless
 --force.  The copies are yours, with the mode of the original, but never setuid or setgid.""",
+    example="%rootfs appdir bash ls cat\n%rootfs appdir --with /etc/passwd",
     options=(
         Option(name="with", group="Options", field="extra", kind=_PATH, repeats=True,
                argument=Argument.REQUIRED, help="copy this file or directory too"),

@@ -9,12 +9,12 @@ from __future__ import annotations
 import difflib
 import keyword
 import re
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from nsmagic.wish.isolation import IdMap, SubIds
+from nsmagic.wish.signals import SIGNALS, signal_name
 
 LARGEST_ID = 2**32 - 2  # 2**32 - 1 is (uid_t) -1, "leave it as it is" in setresuid(2)
 
@@ -31,13 +31,19 @@ class Names(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """What a value may be.  `choices` are offered by completion; `show` undoes `read`."""
+    """What a value may be; `show` undoes `read`.
+
+    Completion offers `choices` and what `source` has: a name in `nsmagic.linux.offers` or in the
+    notebook.  With `many` the value is a list with that between its parts.
+    """
 
     metavar: str
     example: str
     read: Callable[[str, Names], object]
     show: Callable[[Any], str] = str
     choices: tuple[str, ...] = ()
+    source: str = ""
+    many: str = ""
 
 
 def nearest(word: str, candidates: Sequence[str]) -> str | None:
@@ -148,30 +154,12 @@ def _show_id_map(entry: IdMap | SubIds) -> str:
     return str(entry).replace(" ", ":")
 
 
-# glibc keeps the first two real-time signals, so SIGRTMIN is 34 in every program; signal(7).
-SIGNALS = tuple(
-    entry.name for entry in signal.Signals if entry not in (signal.SIGRTMIN, signal.SIGRTMAX)
-)
-_REAL_TIME = range(signal.SIGRTMIN, signal.SIGRTMAX + 1)
-
-
 def _signal(text: str, _: Names) -> str:
-    bare = text.upper().removeprefix("SIG")
-    real_time = re.fullmatch(r"RT(MIN\+|MAX-)?([0-9]{1,3})", bare)
-    if real_time is not None:
-        steps = int(real_time[2])
-        number = _REAL_TIME[-1] - steps if real_time[1] == "MAX-" else _REAL_TIME[0] + steps
-        if number in _REAL_TIME:
-            return f"SIGRTMIN+{number - _REAL_TIME[0]}"
-    elif re.fullmatch(r"[0-9]{1,3}", text):  # kill(1) takes numbers, unshare(1) does not
-        if int(text) in _REAL_TIME:
-            return f"SIGRTMIN+{int(text) - _REAL_TIME[0]}"
-        if int(text) in list(signal.Signals):
-            return signal.Signals(int(text)).name
-    elif "SIG" + bare in signal.Signals.__members__ and bare not in ("RTMIN", "RTMAX"):
-        return signal.Signals["SIG" + bare].name
-    guess = nearest("SIG" + bare, SIGNALS)
-    raise ValueError("is not a signal" + (f" (nearest: {guess})" if guess else ""))
+    name = signal_name(text)
+    if name is None:
+        guess = nearest("SIG" + text.upper().removeprefix("SIG"), SIGNALS)
+        raise ValueError("is not a signal" + (f" (nearest: {guess})" if guess else ""))
+    return name
 
 
 def _variables(text: str, _: Names) -> tuple[str, ...]:
@@ -208,15 +196,18 @@ def _anything(text: str, _: Names) -> str:
 _MODES = ("slave", "shared", "private", "unchanged")
 _VERDICTS = ("allow", "deny")
 
-FILE = Kind(metavar="<file>", example="/run/lab/ns", read=_text)
-DIRECTORY = Kind(metavar="<dir>", example="/srv/rootfs", read=_text)
+FILE = Kind(metavar="<file>", example="/run/lab/ns", read=_text, source="file")
+PROGRAM = Kind(metavar="<program>", example="bash", read=_text, source="program")
+DIRECTORY = Kind(metavar="<dir>", example="/srv/rootfs", read=_text, source="directory")
 INTERPRETER = Kind(metavar="<string>", example=":wine:E::exe::/usr/bin/wine:", read=_text)
-UID = Kind(metavar="<uid>", example="1000", read=_id)
-GID = Kind(metavar="<gid>", example="1000", read=_id)
-USER = Kind(metavar="<uid>|<name>", example="1000", read=_user)
-GROUP = Kind(metavar="<gid>|<name>", example="1000", read=_group)
-USERSPEC = Kind(metavar="<user>:<group>", example="+1000:+1000", read=_anything)
-GROUPS = Kind(metavar="<group>[,<group>]", example="audio,+20", read=_anything)
+UID = Kind(metavar="<uid>", example="1000", read=_id, source="uid")
+GID = Kind(metavar="<gid>", example="1000", read=_id, source="gid")
+USER = Kind(metavar="<uid>|<name>", example="1000", read=_user, source="user")
+GROUP = Kind(metavar="<gid>|<name>", example="1000", read=_group, source="group")
+USERSPEC = Kind(metavar="<user>:<group>", example="+1000:+1000", read=_anything, source="userspec")
+GROUPS = Kind(
+    metavar="<group>[,<group>]", example="audio,+20", read=_anything, source="group", many=","
+)
 OWNER = Kind(metavar="<uid>:<gid>", example="1000:1000", read=_owner, show=_show_owner)
 ID_MAP = Kind(
     metavar="<inner>:<outer>:<count>", example="0:100000:65536", read=_id_map, show=_show_id_map,
@@ -230,8 +221,13 @@ SETGROUPS = Kind(
 )
 SIGNAL = Kind(metavar="<signame>", example="SIGTERM", read=_signal, choices=SIGNALS)
 OFFSET = Kind(metavar="<offset>", example="86400", read=_offset)
-ENVIRONMENT = Kind(metavar="<list>", example="PATH,HOME", read=_variables)
+ENVIRONMENT = Kind(
+    metavar="<list>", example="PATH,HOME", read=_variables, source="environment", many=","
+)
+SUBJECT = Kind(metavar="<pid>|<box>", example="self", read=_text, source="subject")
 DURATION = Kind(metavar="<seconds>", example="2.5", read=_duration)
 BOX = Kind(metavar="<name>", example="web", read=_box_name)
-VARIABLE = Kind(metavar="<variable>", example="result", read=_identifier)
-VARIABLES = Kind(metavar="<name>[,<name>]", example="x,y", read=_identifiers)
+VARIABLE = Kind(metavar="<variable>", example="result", read=_identifier, source="variable")
+VARIABLES = Kind(
+    metavar="<name>[,<name>]", example="x,y", read=_identifiers, source="variable", many=","
+)

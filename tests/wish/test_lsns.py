@@ -7,12 +7,13 @@ import re
 import pytest
 
 from nsmagic.linux.ids import SystemNames
+from nsmagic.wish.complete import completions
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.getopt import Argument, Option, Table, scan
 from nsmagic.wish.lsns import COLUMN_NAMES, LSNS, LsnsWish, read_lsns
 from nsmagic.wish.nsdiff import NSDIFF, NsdiffWish, read_nsdiff
 from nsmagic.wish.unshare import read_unshare
-from nsmagic.wish.usage import completions, help_text
+from nsmagic.wish.usage import help_text
 from nsmagic.wish.values import FILE
 
 NAMES = SystemNames()

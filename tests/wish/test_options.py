@@ -9,14 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsmagic.wish.chroot import CHROOT
+from nsmagic.wish.complete import completions
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.isolation import IdMap, Isolation, SubIds
 from nsmagic.wish.namespaces import NAMESPACES
 from nsmagic.wish.options import UNSHARE
 from nsmagic.wish.ours import OURS, Ours
+from nsmagic.wish.signals import SIGNALS
 from nsmagic.wish.unshare import read_unshare, settle, to_argv, unshare_wish
-from nsmagic.wish.usage import completions, help_text
-from nsmagic.wish.values import LARGEST_ID, SIGNALS
+from nsmagic.wish.usage import help_text
+from nsmagic.wish.values import LARGEST_ID
 
 
 class Known:
@@ -217,7 +219,9 @@ def test_help_shows_every_row_once_and_fits() -> None:
         (["--propagation", "s"], {"slave", "shared"}),
         (["--propagation=s"], {"--propagation=slave", "--propagation=shared"}),
         (["--kill-child=SIGKIL"], {"--kill-child=SIGKILL"}),
-        (["-m"], {"-m"}),
+        (["-r"], {"-r", *(f"-r{letter}" for letter in "muinpUCTlRwcSGf")}),
+        (["-pf", "-fp"], set()),
+        (["-fS"], {"-fS"}),
         (["-f", "-S", ""], set()),
         (["prog", "--"], set()),
         (["--", "--n"], set()),

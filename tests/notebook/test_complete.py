@@ -1,0 +1,135 @@
+"""Tab and Shift-Tab as a front end asks for them: complete_request and inspect_request."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from IPython.core.completer import provisionalcompleter
+
+from nsmagic.notebook.catalogue import CATALOGUE, Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from tests.support.kernel_driver import KernelDriver
+
+
+@pytest.fixture(scope="module")
+def notebook(kernel: KernelDriver, tmp_path_factory: pytest.TempPathFactory) -> KernelDriver:
+    """A kernel in a folder with a few files, and with a variable."""
+    folder = tmp_path_factory.mktemp("cwd")
+    (folder / "my dir/inner").mkdir(parents=True)
+    (folder / "root/usr/bin").mkdir(parents=True)
+    for name in ("a file", "afile", "root/usr/bin/only-there"):
+        (folder / name).touch()
+    kernel.run(f"import os; os.chdir({str(folder)!r}); answer = 42", raise_error=True)
+    return kernel
+
+
+def complete(kernel: KernelDriver, code: str) -> dict[str, str]:
+    """Complete at the end of the cell; return the cells that one may get, with what they mean."""
+    assert kernel.client is not None
+    reply = kernel.client.complete(code, len(code), reply=True, timeout=20)["content"]
+    start, end = reply["cursor_start"], reply["cursor_end"]
+    found: list[dict[str, Any]] = reply["metadata"].get("_jupyter_types_experimental", [])
+    return {code[:start] + each["text"] + code[end:]: each["type"] for each in found}
+
+
+def ends(kernel: KernelDriver, code: str) -> list[str]:
+    """Return the last words of the cells that one may get."""
+    return [cell.rpartition(" ")[2] for cell in complete(kernel, code)]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("%%unshare --prop", ["--propagation"]),
+        ("%%unshare --propagation=s", ["--propagation=slave", "--propagation=shared"]),
+        ("%%unshare --propagation u", ["unchanged"]),
+        ("%%unshare --kill-child=SIGTE", ["--kill-child=SIGTERM"]),
+        ("%%unshare -p --map-user=roo", ["--map-user=root"]),
+        ("%%unshare -S6553", ["-S65534"]),
+        ("%%unshare --return answ", ["answer"]),
+        ("%%unshare --return=x,answ", ["--return=x,answer"]),
+        ("%%unshare --timeout ", ["2.5"]),
+        ("%%unshare --root af", []),
+        ("%%unshare --root ro", ["root/"]),
+        ("%%unshare --root root only", ["only-there"]),
+        ("%%unshare --bogus --p", []),
+        ("%%unshare -p\n\n%%unshare --prop", ["--propagation"]),
+        ("# a comment\n%unshare --prop", ["--propagation"]),
+        ("%%chroot root /usr/bin/o", ["/usr/bin/only-there"]),
+        ("%%chroot --userspec=root:roo", ["--userspec=root:root"]),
+        ("%%chroot --groups=adm,roo", ["--groups=adm,root"]),
+        ("x = %lsns -o +NS,NPR", ["+NS,NPROCS"]),
+        ("%lsns -t us", ["user"]),
+        ("%lsns -Tpar", ["-Tparent"]),
+        ("%nsdiff self ho", ["host"]),
+        ("%rootfs root/ onl", []),
+        ("%rootfs --wi", ["--with"]),
+    ],
+)  # fmt: skip
+def test_tab(notebook: KernelDriver, code: str, expected: list[str]) -> None:
+    assert ends(notebook, code) == expected
+
+
+def test_tab_in_names_with_spaces(notebook: KernelDriver) -> None:
+    assert list(complete(notebook, "%%chroot my")) == [r"%%chroot my\ dir/"]
+    assert list(complete(notebook, '%%chroot "my d')) == ['%%chroot "my dir/']
+    assert list(complete(notebook, r"%%chroot my\ dir/in")) == ["%%chroot 'my dir/inner/'"]
+    assert r"%rootfs x --with a\ file" in complete(notebook, "%rootfs x --with a")
+
+
+def test_a_pid_comes_with_its_command(notebook: KernelDriver) -> None:
+    found = complete(notebook, f"%nsdiff self {str(os.getpid())[:-1]}")
+    assert "pytest" in found[f"%nsdiff self {os.getpid()}"]
+
+
+def test_elsewhere_python_is_completed_as_before(notebook: KernelDriver) -> None:
+    assert "%%unshare -p\nanswer" in complete(notebook, "%%unshare -p\nansw")
+    assert "answer" in complete(notebook, "answ")
+    assert not any("--pid" in cell for cell in complete(notebook, "answer\n%%unshare --p"))
+    assert "%%chroot" in complete(notebook, "%%chr")
+
+
+@pytest.mark.parametrize(
+    "entry", [e for e in CATALOGUE if e.name != "cgroup"], ids=lambda entry: entry.name
+)
+def test_shift_tab_shows_the_table_and_an_example(notebook: KernelDriver, entry: Entry) -> None:
+    assert notebook.client is not None
+    code = f"%{entry.name} --"
+    reply = notebook.client.inspect(code, 3, reply=True, timeout=20)["content"]
+    assert reply["found"]
+    text = reply["data"]["text/plain"]
+    for row in entry.table.rows:
+        assert f"--{row.name}" in text
+    assert entry.table.example.splitlines()[0] in text
+
+
+@pytest.fixture
+def shell(ip: InteractiveShell, tmp_path: Path) -> Iterator[InteractiveShell]:
+    """A shell without a kernel: terminal IPython asks the same Completer."""
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    yield ip
+    os.chdir(before)
+
+
+def test_tab_in_a_terminal(shell: InteractiveShell) -> None:
+    def texts(code: str) -> list[str]:
+        completer: Any = shell.Completer
+        with provisionalcompleter():
+            return [each.text for each in completer.completions(code, len(code))]
+
+    assert texts("%%unshare --propagation=u") == ["unchanged"]
+    assert texts("%%unshare --uts\n%%chroot --skip") == ["--skip-chdir"]
+    shell.run_line_magic("reload_ext", "nsmagic")
+    assert texts("%%unshare --prop") == ["--propagation"]
+    shell.run_line_magic("unload_ext", "nsmagic")
+    assert "--propagation" not in texts("%%unshare --prop")
+    shell.run_line_magic("load_ext", "nsmagic")
