@@ -18,6 +18,7 @@ from nsmagic.labs.catalogue import Lab
 from nsmagic.labs.cleanup import MARK, end_processes, own_processes
 from nsmagic.labs.exercises import Here
 from nsmagic.labs.watched import Gone, Watched
+from nsmagic.run.ledger import ledger
 
 # Short, plain, and valid in a host name; the digits behind it make the word new at every start.
 _WORDS: Final = (
@@ -49,9 +50,11 @@ class Session:
 
 def start(lab: Lab) -> Session:
     """Make a playground, go there, and mark what will be started from now on."""
-    playground = Path(tempfile.mkdtemp(prefix="nsmagic-lab-"))
-    atexit.register(_remove, playground, os.getpid())
+    playground = Path(tempfile.gettempdir(), f"nsmagic-lab-{secrets.token_hex(8)}").absolute()
+    ledger().note("directory", str(playground))
+    playground.mkdir(mode=0o700)
     playground.chmod(0o755)  # so that a cell under another user number can look around
+    atexit.register(_remove, playground, os.getpid())
     word = f"{secrets.choice(_WORDS)}-{secrets.token_hex(3)}"
     before = guard.snapshot()
     older = tuple(_watched(own_processes("")))
@@ -73,6 +76,7 @@ def end(session: Session) -> list[str]:
         os.chdir(session.origin)
     if session.playground.exists():
         shutil.rmtree(session.playground)
+        ledger().forget("directory", str(session.playground))
         removed.append(f"playground {session.playground}")
     return removed
 
@@ -86,3 +90,5 @@ def _watched(pids: Iterable[int]) -> Iterator[Watched]:
 def _remove(playground: Path, pid: int) -> None:
     if os.getpid() == pid:  # a forked cell that ends is not the notebook
         shutil.rmtree(playground, ignore_errors=True)
+        if not playground.exists():
+            ledger().forget("directory", str(playground))

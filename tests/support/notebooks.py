@@ -55,6 +55,11 @@ class Executed:
         """The lines of stdout."""
         return self.text(cell, "stdout").splitlines()
 
+    def errors(self, cell: str) -> str:
+        """What the cell failed with."""
+        outputs = self.cells[cell].outputs
+        return "".join(out.evalue for out in outputs if out.output_type == "error")
+
     @property
     def failed(self) -> set[str]:
         """The cells that ended with an error."""

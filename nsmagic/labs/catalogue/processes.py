@@ -194,7 +194,7 @@ def _exec_pid(_: Here) -> Answer:
     lab=_LAB,
     covers=("1.4",),
     choices=("gone", "there"),
-    text="You send SIGKILL to a zombie. Afterwards it is still ... or it is ...",
+    text="You send SIGKILL to a zombie. Is it gone afterwards, or still there?",
 )
 def _zombie_kill(_: Here) -> Answer:
     state = python(

@@ -1,0 +1,38 @@
+"""What the cells of the labs must show: patterns for re.search, by notebook and cell.
+
+`{uid}` and the like are filled in from who ran it.  A cell that covers an item of the notes, and is
+no exercise, must be here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+Expected = dict[str, tuple[str, ...]]
+
+PROCESSES: Final[Expected] = {
+    "start": (r"your word: [a-z]+-[0-9a-f]{6}", r"read /proc +works"),
+    "proc-self": (
+        r"I am process (\d+)\n(?:.*\n)*Pid:\s+\1\n", r"root  /\n", r"open files: \d{2}",
+    ),
+    "sleeper": (r"State:\s+[SR] \(", r"still in /proc: False"),
+    "manual-pages": (r"unshare\(1\): (/|SKIP)", r"unshare\(2\): (/|SKIP)"),
+    "strace-echo": (r'write\(1, "hi\\n", 3\) += 3|SKIP',),
+    "two-modes": (r"computing: (\d+) % in kernel mode; asking Linux: (\d+) %",),
+    "fork-before": (r"\['parent'\]",),
+    "fork-child": (r"\['parent', 'child'\]",),
+    "fork-after": (r"\['parent'\]",),
+    "copy-on-write": (r"shares memory with its parent: True",),
+    "abort": (r"killed by SIGABRT: it called abort\(\)",),
+    "abort-after": (r"I am still process \d+",),
+    "thread": (r"thread: (\d+) (?!\1 )\d+ \['parent', 'thread'\]\nmain:   \1 \1 \['parent', 'th",),
+    "clone-flags": (r"CLONE_VM\|CLONE_FS\|CLONE_FILES.*CLONE_THREAD|SKIP",),
+    "exec": (r"Python, process (\d+)\nshell, process \1\n$",),
+    "cost": (r"list \d+ ms, pipe \d+ ms: [1-9]\d* times as long",),
+    "zombie": (r"Z \(zombie\)\nState:\s+Z", r"status 7\nstill in /proc: False"),
+    "family-check": (r"not done yet: there is no box and no variable called family",),
+    "crew-check": (r"not done yet",),
+    "reset": (r"playground /",),
+}  # fmt: skip
+
+EXPECTED: Final[dict[str, Expected]] = {"01-processes": PROCESSES}

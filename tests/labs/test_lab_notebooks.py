@@ -1,0 +1,111 @@
+"""The notebooks of the labs, run whole: solved by root, unsolved by an ordinary user."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nbformat
+import pytest
+
+from nsmagic.labs.catalogue import LABS, load
+from nsmagic.labs.exercises import EXERCISES, QUESTIONS
+from nsmagic.labs.guard import SENTINELS
+from tests.labs.expected import EXPECTED
+from tests.support.notebooks import Executed, code_cells, execute, may_fail, read
+from tests.support.skips import NEEDS_ROOT
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+    from tests.support.user import Account
+
+load()
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+NAMES = [lab.name for lab in LABS]
+A_CELL = re.compile(r"%lab (check|predict) (\S+)")
+
+
+def facts_of(cell: NotebookNode) -> dict[str, object]:
+    """What the cell says about itself."""
+    found: dict[str, object] = cell.metadata.get("nsmagic", {})
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestAsCommitted:
+    def test_every_exercise_and_question_has_its_cells(self, name: str) -> None:
+        cells = list(code_cells(NOTEBOOKS / f"{name}.ipynb"))
+        used = {pair for cell in cells for pair in A_CELL.findall(cell.source)}
+        work = [str(facts_of(cell)["exercise"]) for cell in cells if "exercise" in facts_of(cell)]
+        mine = [each.id for each in EXERCISES.values() if each.lab == name]
+        asked = [each.id for each in QUESTIONS.values() if each.lab == name]
+        assert sorted(work) == sorted(mine)
+        assert used == {("check", each) for each in mine} | {("predict", each) for each in asked}
+
+    def test_what_covers_the_notes_is_asserted(self, name: str) -> None:
+        for cell in code_cells(NOTEBOOKS / f"{name}.ipynb"):
+            if "covers" in facts_of(cell) and "exercise" not in facts_of(cell):
+                assert EXPECTED[name].get(cell.id), cell.id
+
+    def test_nothing_is_expected_of_cells_that_are_gone(self, name: str) -> None:
+        assert set(EXPECTED[name]) <= {cell.id for cell in code_cells(NOTEBOOKS / f"{name}.ipynb")}
+
+
+def solve(name: str, path: Path) -> None:
+    """Write the notebook with the reference solutions in the cells of its exercises."""
+    node = read(NOTEBOOKS / f"{name}.ipynb")
+    for cell in node.cells:
+        if "exercise" in facts_of(cell):
+            cell.source = EXERCISES[cell.metadata.nsmagic.exercise].solution
+    nbformat.write(node, path)
+
+
+def compare(name: str, run: Executed, *, but: set[str]) -> None:
+    """Check what every cell shows, except those in `but`."""
+    for cell, patterns in EXPECTED[name].items():
+        if cell in but:
+            continue
+        shown = run.text(cell) + run.errors(cell)
+        for pattern in patterns:
+            assert re.search(pattern, shown, re.MULTILINE), f"{cell}: {pattern}\n{shown}"
+
+
+def unchanged(run: Executed) -> None:
+    """The guard is content with all that nobody else on this machine changes."""
+    for sentinel in SENTINELS:
+        if not sentinel.many:
+            assert re.search(rf"^{sentinel.name} +unchanged$", run.text("guard"), re.MULTILINE)
+
+
+@pytest.mark.linux
+@pytest.mark.parametrize("name", NAMES)
+def test_solved(name: str, tmp_path: Path) -> None:
+    solve(name, tmp_path / f"{name}.ipynb")
+    folder = tmp_path / "executed"
+    folder.mkdir()
+    run = execute(tmp_path / f"{name}.ipynb", folder, None)
+    cells = list(code_cells(NOTEBOOKS / f"{name}.ipynb"))
+    assert run.failed == {cell.id for cell in cells if may_fail(cell)}
+    checks = {cell.id for cell in cells if cell.source.startswith("%lab check")}
+    for check in checks:
+        assert run.text(check).rstrip().endswith("✓  done"), run.text(check)
+    compare(name, run, but=checks)
+    unchanged(run)
+    assert {path.name for path in tmp_path.iterdir()} == {"executed", f"{name}.ipynb"}
+
+
+@pytest.mark.linux
+@pytest.mark.parametrize("name", NAMES)
+def test_unsolved_by_an_ordinary_user(name: str, request: pytest.FixtureRequest) -> None:
+    if os.geteuid():
+        pytest.skip(NEEDS_ROOT)
+    account: Account = request.getfixturevalue("as_user")
+    run = execute(account.project / "notebooks" / f"{name}.ipynb", account.home, account)
+    cells = list(code_cells(NOTEBOOKS / f"{name}.ipynb"))
+    assert run.failed == {cell.id for cell in cells if may_fail(cell)}
+    compare(name, run, but=set())
+    unchanged(run)
+    assert list((account.home / "tmp").iterdir()) == []
