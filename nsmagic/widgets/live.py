@@ -73,11 +73,13 @@ class LiveWidget(anywidget.AnyWidget):
             self._awake()
         if what == "here" or not isinstance(what, str):
             return
+        answer = {"done": content.get("id")}
         try:
             self.asked(what, content)
         except (NsmagicError, OSError, ValueError) as error:
             hint = getattr(error, "hint", "")
-            self.tell({"failed": what, "why": f"{error}\n{hint}".strip()})
+            answer["why"] = f"{error}\n{hint}".strip()
+        self.tell(answer)
 
     def tell(self, content: Mapping[str, Any], buffers: list[bytes] | None = None) -> None:
         """Send a small message to all views, from any thread."""

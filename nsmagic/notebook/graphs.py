@@ -1,0 +1,239 @@
+"""Feeds the graphs of cgroups: one thread for all of them, ten samples a second."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from nsmagic.linux.cgroups.walking import processes_below
+from nsmagic.linux.processes import read_command
+from nsmagic.widgets.cgroup_graph import CgroupGraph, Slider
+from nsmagic.widgets.graph_fields import FIELDS, Reading
+from nsmagic.widgets.graph_track import Track
+from nsmagic.wish.limits import METRICS, Limit
+
+if TYPE_CHECKING:
+    from nsmagic.linux.cgroups.group import Cgroup
+
+PERIOD: Final = 0.1  # s
+MANY: Final = 8  # graphs; more are sent two samples at a time, which halves what it costs
+_LIMITS_EVERY: Final = 5  # samples; a slider has its limit read back at once
+_YOUNG: Final = 1.0  # s; a process that was just forked will soon be another program
+_KEYS: Final = tuple(field.key for field in FIELDS if field.key)
+_LEAST: Final = {"mem": 4 << 20, "memhigh": 4 << 20, "cpu": 0.01, "pids": 1}
+_MOST_PIDS: Final = 1000
+# What no field of a graph shows is not read.
+_SHOWN: Final = frozenset(
+    {field.name for field in FIELDS}
+    | {"mem.current", "mem.max_hits", "mem.high_hits", "mem.oom_kills", "cpu.periods"}
+    | {"pids.max_hits"}
+)
+
+
+class Steered:
+    """What a graph's controls do to a group; `poke` has it looked at at once."""
+
+    def __init__(self, group: Cgroup, poke: threading.Event) -> None:
+        self._group, self._poke = group, poke
+        can_freeze = group.v2 is not None or "freezer" in group.v1
+        self.able: Sequence[str] = ("freeze", "kill") if can_freeze else ("kill",)
+
+    def freeze(self) -> None:
+        """Stop every process where it stands."""
+        self._group.freeze()
+        self._poke.set()
+
+    def thaw(self) -> None:
+        """Let the processes go on."""
+        self._group.thaw()
+        self._poke.set()
+
+    def kill(self) -> None:
+        """Kill every process; the group stays."""
+        self._group.kill()
+        self._poke.set()
+
+    def limit(self, limit: Limit) -> None:
+        """Write a limit."""
+        self._group.set([limit])
+        self._poke.set()
+
+
+class Watched:
+    """One group that is sampled, and the graphs that show it."""
+
+    def __init__(self, group: Cgroup) -> None:
+        self.group = group
+        self.graphs: list[CgroupGraph] = []
+        self.track = Track(time.monotonic())
+        self.held = 0  # cells whose end is the end of the graph
+        self.ended = False
+        self._sampler = group.sampler([row for row in METRICS if row.name in _SHOWN])
+        self._commands: dict[int, tuple[float, str]] = {}
+        self._limits: Mapping[str, Any] = {}
+        self._count = 0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody looks, or a cell wants its picture."""
+        return not self.ended and (self.held > 0 or any(each.watched for each in self.graphs))
+
+    def look(self, *, thoroughly: bool, send: bool) -> None:
+        """Take a sample and show it; the graphs end with the group."""
+        reading = self._reading(thoroughly)
+        if reading is None:
+            self.end("group removed")
+            return
+        row, events = self.track.add(reading)
+        for graph in self.graphs:
+            if graph.living:
+                graph.push(row, events, reading, send=send)
+
+    def _reading(self, thoroughly: bool) -> Reading | None:
+        sample = self._sampler.sample()
+        if sample is None:
+            return None
+        try:
+            if thoroughly or self._count % _LIMITS_EVERY == 0:
+                found = {each.row.key: each.value for each in self.group.limits()}
+                self._limits = {key: found[key] for key in _KEYS if key in found}
+            self._count += 1
+            frozen = self.group.is_frozen()
+        except OSError:  # removed between two reads
+            return None
+        processes = self._processes()
+        return Reading(sample=sample, limits=self._limits, processes=processes, frozen=frozen)
+
+    def _processes(self) -> dict[int, str]:
+        now = time.monotonic()
+        known = self._commands
+        self._commands = {}
+        for pid in processes_below(self.group.directories[0]):
+            first, text = known.get(pid, (now, ""))
+            if not text or now - first < _YOUNG:
+                text = read_command(pid) or text
+            self._commands[pid] = (first, text)
+        return {pid: text for pid, (_, text) in self._commands.items()}
+
+    def end(self, text: str) -> None:
+        """Say in all graphs that the group is gone, and leave their pictures."""
+        if self.ended:
+            return
+        self.ended = True
+        self._sampler.close()
+        events = self.track.end(time.monotonic(), text)
+        for graph in self.graphs:
+            graph.end(events)
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        self.ended = True
+        self._sampler.close()
+
+
+class GraphKeeper:
+    """All graphs of one kernel and the thread that feeds them, which ends when nobody looks."""
+
+    def __init__(self) -> None:
+        self._watched: dict[tuple[str, ...], Watched] = {}
+        self._lock = threading.RLock()
+        self._poke = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def open(self, group: Cgroup, plots: Sequence[str], *, hold: bool = False) -> CgroupGraph:
+        """Return a new graph of a group, with all that is kept of it.
+
+        With `hold` it is fed until `release`, whether or not somebody looks.  Raises OSError where
+        the group cannot be read.
+        """
+        with self._lock:
+            watched = self._of(group)
+            watched.held += hold
+            if not watched.track.rows:
+                watched.look(thoroughly=True, send=False)
+            graph = CgroupGraph(
+                group.name, plots, watched.track, steering=Steered(group, self._poke),
+                sliders=sliders(watched.track),
+            )  # fmt: skip
+            graph.on_wake(self._begin)
+            watched.graphs.append(graph)
+            self._begin()
+        return graph
+
+    def _of(self, group: Cgroup) -> Watched:
+        key = tuple(map(str, group.directories))
+        found = self._watched.get(key)
+        if found is None or found.ended:
+            found = self._watched[key] = Watched(group)
+        return found
+
+    def release(self, graph: CgroupGraph, text: str) -> None:
+        """Look once more and let a held graph end with its cell."""
+        with self._lock:
+            for watched in self._watched.values():
+                if graph in watched.graphs:
+                    watched.held -= 1
+                    with suppress(OSError):
+                        watched.look(thoroughly=True, send=True)
+                    if watched.held <= 0 and text:
+                        watched.end(text)
+
+    def close(self) -> None:
+        """End the thread and give all descriptors back."""
+        self._closed = True
+        self._poke.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+        with self._lock:
+            for watched in self._watched.values():
+                watched.close()
+            self._watched.clear()
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._run, name="nsmagic-graphs", daemon=True)
+                self._thread.start()
+
+    def _wanted(self) -> list[Watched]:
+        with self._lock:
+            for key, each in list(self._watched.items()):
+                if each.ended:
+                    del self._watched[key]
+            wanted = [] if self._closed else [each for each in self._watched.values() if each.wanted]
+            if not wanted:  # under the lock, so that `_begin` sees a thread that still runs
+                self._thread = None
+            return wanted
+
+    def _run(self) -> None:
+        tick, poked = 0, False
+        due = time.monotonic()
+        while wanted := self._wanted():
+            graphs = sum(len(each.graphs) for each in wanted)
+            for place, each in enumerate(wanted):
+                with self._lock:
+                    if not each.ended:
+                        each.look(thoroughly=poked, send=graphs <= MANY or (tick + place) % 2 == 0)
+            tick += 1
+            # What was missed is not made up for: a stopped machine gets no burst.
+            due = max(due + PERIOD, time.monotonic())
+            poked = self._poke.wait(max(0.0, due - time.monotonic()))
+            self._poke.clear()
+
+
+def sliders(track: Track) -> list[Slider]:
+    """Return a slider for each limit that the group has, up to what this machine has."""
+    last = track.last
+    most = {"mem": _memory(), "memhigh": _memory(), "cpu": float(os.cpu_count() or 1),
+            "pids": _MOST_PIDS}  # fmt: skip
+    keys = [] if last is None else [key for key in _LEAST if key in last.limits]
+    return [Slider(key=key, least=_LEAST[key], most=most[key]) for key in keys]
+
+
+def _memory() -> float:
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

@@ -1,0 +1,441 @@
+// The live graph of a cgroup: panels below each other, one time axis, the chart itself by uPlot.
+
+const SPANS = [["30 s", 30], ["2 min", 120], ["All", Infinity]];
+const STRIP = 36; // pixels above a chart for two rows of words
+const KEPT = 6000; // rows, as in graph_track.py
+const LABELS = { oom: "☠", max: "▲", high: "▲", throttled: "◔", pids: "✕", frozen: "❄", thawed: "☀", born: "+", died: "−", limit: "✎", gone: "■" };
+const LOUD = new Set(["oom", "gone", "frozen", "max", "pids"]); // drawn with words, in colour
+
+const BYTES = ["B", "KiB", "MiB", "GiB", "TiB"];
+function size(value) {
+  let power = 0;
+  while (Math.abs(value) >= 1024 && power < BYTES.length - 1) { value /= 1024; power += 1; }
+  return `${value >= 100 || power === 0 ? value.toFixed(0) : value.toPrecision(3)} ${BYTES[power]}`;
+}
+function show(value, unit) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  if (unit === "bytes") return size(value);
+  if (unit === "B/s") return `${size(value)}/s`;
+  if (unit === "share") return `${(value * 100).toFixed(value < 0.0995 ? 1 : 0)} %`;
+  if (unit === "CPUs") return `${value.toFixed(2)} CPUs`;
+  return value.toLocaleString("en", { maximumFractionDigits: 0 });
+}
+// As on an axis: no digits that say nothing.
+const brief = (value, unit) => (unit === "CPUs" ? String(+value.toFixed(2)) : show(value, unit).replace(/\.0+ /, " "));
+// Ticks of bytes at powers of two: 16 MiB and not 15.3 MiB.
+const BINARY = Array.from({ length: 50 }, (_, power) => 2 ** power).flatMap((step) => [step, step * 1.5]).filter(Number.isInteger);
+
+// All rows that are known, as one array for each field.  Shared by the views of one model.
+class History {
+  constructor(model) {
+    this.fields = model.get("fields");
+    this.at = [];
+    this.columns = this.fields.map(() => []);
+    this.events = [...model.get("events")];
+    this.limits = model.get("limits");
+    this.status = model.get("status");
+    this.arrived = 0;
+    const kept = model.get("history");
+    if (kept?.byteLength) this.add(kept);
+  }
+
+  add(view) {
+    const width = (this.fields.length + 1) * 8;
+    const bytes = view.buffer ? view : new DataView(view);
+    for (let row = 0; row + width <= bytes.byteLength; row += width) {
+      this.at.push(bytes.getFloat64(row, true));
+      this.columns.forEach((column, place) => {
+        const value = bytes.getFloat64(row + 8 * (place + 1), true);
+        column.push(Number.isNaN(value) ? null : value);
+      });
+    }
+    const many = this.at.length - KEPT * 1.1;
+    if (many > 0) for (const column of [this.at, ...this.columns]) column.splice(0, Math.ceil(many + KEPT * 0.1));
+    this.arrived += 1;
+  }
+
+  take(message, buffers) {
+    for (const buffer of buffers ?? []) this.add(buffer);
+    if (message.events) this.events.push(...message.events);
+    if (this.events.length > 500) this.events.splice(0, this.events.length - 400);
+    if (message.limits) this.limits = message.limits;
+    if (message.status) this.status = message.status;
+  }
+
+  index(at) { // the first row not before `at`
+    let [low, high] = [0, this.at.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.at[middle] < at) low = middle + 1; else high = middle;
+    }
+    return low;
+  }
+
+  known(field) { return this.columns[this.fields.indexOf(field)].some((value) => value !== null); }
+  latest(field) { return this.columns[this.fields.indexOf(field)].at(-1) ?? null; }
+}
+
+class Panel {
+  constructor(view, plot) {
+    this.view = view;
+    this.plot = plot;
+    this.fields = view.history.fields.filter((field) => field.plot === plot);
+    this.unit = this.fields.find((field) => field.role !== "shade").unit;
+    this.readout = make("span", { class: "nsm-graph-readout nsm-grow" });
+    this.place = make("div", { class: "nsm-graph-chart", tabindex: 0, role: "img" });
+    this.el = make("section", { class: "nsm-graph-panel" },
+      make("div", { class: "nsm-bar" }, make("strong", {}, view.titles[plot]), this.readout), this.place);
+    this.place.addEventListener("keydown", (event) => this.key(event));
+    this.known = "";
+  }
+
+  // Lines that this machine has; a stack adds them up from below.
+  series() {
+    return this.fields.filter((field) => field.role !== "shade" && this.view.history.known(field));
+  }
+
+  data(from, to) {
+    const { history } = this.view;
+    const cut = (field) => history.columns[history.fields.indexOf(field)].slice(from, to);
+    const at = history.at.slice(from, to);
+    const stack = this.lines.filter((field) => field.role === "stack");
+    const sums = new Map();
+    let below = null;
+    for (const field of stack) {
+      const values = cut(field);
+      const base = below;
+      below = base ? values.map((value, row) => (value === null ? base[row] : value + (base[row] ?? 0))) : values;
+      sums.set(field, below);
+    }
+    return [at, ...this.lines.map((field) => sums.get(field) ?? cut(field))];
+  }
+
+  build(width) {
+    this.chart?.destroy();
+    this.lines = this.series();
+    const stacked = this.lines.filter((field) => field.role === "stack");
+    const { colours, text, grid } = this.view;
+    const axis = { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, size: 4 }, font: "11px system-ui, sans-serif" };
+    const bands = stacked.slice(1).map((field) => [this.lines.indexOf(field) + 1, this.lines.indexOf(field)]);
+    this.chart = new uPlot({
+      width, height: STRIP + (this.plot === "mem" ? 170 : 104),
+      padding: [STRIP, 18, 0, 0],
+      legend: { show: false },
+      cursor: { sync: { key: this.view.key, setSeries: false }, points: { size: 6 }, drag: { x: true, y: false },
+        bind: { dblclick: (_, target, handler) => (event) => { this.view.follow(this.view.span); handler(event); } } },
+      scales: { x: { time: false }, y: { range: (_, low, high) => [0, Math.max(high * 1.12, this.least())] } },
+      axes: [
+        { ...axis, size: 26, values: (_, ticks) => ticks.map((at) => this.clock(at)), incrs: [0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600] },
+        { ...axis, size: 64, values: (_, ticks) => ticks.map((value) => brief(value, this.unit)),
+          ...(this.unit === "bytes" || this.unit === "B/s" ? { incrs: BINARY } : {}),
+          ...(this.unit === "count" ? { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10000, 50000] } : {}), space: 28 },
+      ],
+      series: [{}, ...this.lines.map((field) => this.style(field, colours))],
+      bands: bands.map((pair) => ({ series: pair, fill: this.shade(this.lines[pair[0] - 1], colours) })), // [upper, lower]
+      hooks: {
+        drawClear: [(chart) => this.background(chart)],
+        draw: [(chart) => this.marks(chart)],
+        setSelect: [(chart) => this.zoomed(chart)],
+        setCursor: [(chart) => { this.hover = chart.cursor.idx ?? null; this.tell(); }],
+      },
+    }, this.data(0, 0), this.place);
+    this.known = this.lines.map((field) => field.name).join();
+  }
+
+  least() { return { bytes: 2 ** 20, "B/s": 1024, CPUs: 0.1, share: 0.05, count: 4 }[this.unit] ?? 1; }
+
+  clock(at) {
+    const left = Math.round((at - Math.floor(at / 60) * 60) * 10) / 10;
+    return at < 60 ? `${+at.toFixed(1)} s` : `${Math.floor(at / 60)}:${String(left).padStart(2, "0")}`;
+  }
+
+  shade(field, colours) { return `${turnColour(colours, field.colour)}${field.role === "stack" ? "8c" : "47"}`; }
+
+  style(field, colours) {
+    const stroke = turnColour(colours, field.colour);
+    const dash = { limit: [7, 4], peak: [2, 3] }[field.role];
+    const filled = field.role === "area" || (field.role === "stack" && field === this.lines.find((each) => each.role === "stack"));
+    return {
+      label: field.label, stroke, dash, spanGaps: false,
+      width: field.role === "limit" ? 2 : field.role === "stack" ? 1.25 : 1.5,
+      fill: filled ? this.shade(field, colours) : undefined,
+      paths: field.role === "limit" || field.role === "peak" ? uPlot.paths.stepped({ align: 1 }) : undefined,
+      points: { show: false },
+    };
+  }
+
+  // Frozen times and throttled shares lie behind the lines.
+  background(chart) {
+    const { ctx, bbox } = chart;
+    const { history } = this.view;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    ctx.clip();
+    ctx.fillStyle = this.view.ice;
+    for (const [from, to] of this.view.frozen()) {
+      const [a, b] = [chart.valToPos(from, "x", true), chart.valToPos(to, "x", true)];
+      ctx.fillRect(a, bbox.top, b - a, bbox.height);
+    }
+    const field = this.fields.find((each) => each.role === "shade");
+    const column = field ? history.columns[history.fields.indexOf(field)] : [];
+    ctx.fillStyle = turnColour(this.view.colours, field?.colour ?? 0);
+    const { min, max } = chart.scales.x;
+    for (let row = Math.max(1, history.index(min) - 1); row < column.length && history.at[row - 1] <= max; row += 1) {
+      const share = column[row];
+      if (!share) continue;
+      const [a, b] = [chart.valToPos(history.at[row - 1], "x", true), chart.valToPos(history.at[row], "x", true)];
+      ctx.globalAlpha = 0.12 + 0.3 * share;
+      ctx.fillRect(a, bbox.top, Math.max(1, b - a), bbox.height);
+    }
+    ctx.restore();
+  }
+
+  // Events: a line, and the words where there is room; all of them are listed below the panels.
+  marks(chart) {
+    const { ctx, bbox } = chart;
+    const { min, max } = chart.scales.x;
+    const ratio = devicePixelRatio;
+    const ends = [0, 0]; // where the words of each row end
+    const strip = bbox.top - STRIP * ratio;
+    ctx.save();
+    ctx.textAlign = "left";
+    ctx.font = `600 ${11 * ratio}px system-ui, sans-serif`;
+    ctx.textBaseline = "top";
+    for (const event of this.view.history.events) {
+      if (event.at < min || event.at > max || (event.plot && event.plot !== this.plot)) continue;
+      const x = chart.valToPos(event.at, "x", true);
+      const loud = LOUD.has(event.kind);
+      const tone = loud ? this.view.tone(event.kind) : this.view.quiet;
+      ctx.strokeStyle = tone;
+      ctx.lineWidth = (event.kind === "oom" ? 2 : 1) * ratio;
+      ctx.setLineDash(loud ? [] : [2 * ratio, 3 * ratio]);
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top - 2 * ratio);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+      if (!event.plot && this !== this.view.panels[0]) continue; // said once for all panels
+      const words = `${LABELS[event.kind] ?? "•"} ${event.text}`;
+      const width = ctx.measureText(words).width + 6 * ratio;
+      const left = Math.max(bbox.left, Math.min(x + 3 * ratio, bbox.left + bbox.width - width));
+      const rank = ends.findIndex((end) => end <= left);
+      if (rank < 0) continue;
+      ends[rank] = left + width + 2 * ratio;
+      const top = strip + (1 - rank) * 16 * ratio;
+      ctx.setLineDash([]);
+      ctx.lineWidth = ratio;
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(Math.min(x, left + 2 * ratio), top + 14 * ratio);
+      ctx.stroke();
+      ctx.fillStyle = tone;
+      ctx.fillText(words, left + 3 * ratio, top + 2 * ratio);
+    }
+    ctx.restore();
+  }
+
+  zoomed(chart) {
+    const { left, width } = chart.select;
+    if (width < 4) return;
+    this.view.zoom(chart.posToVal(left, "x"), chart.posToVal(left + width, "x"));
+    chart.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+  }
+
+  update(from, to, min, max, width) {
+    const known = this.series().map((field) => field.name).sort().join();
+    if (!this.chart || known !== this.names || this.view.repaint) {
+      this.names = known;
+      this.build(width);
+    } else if (this.chart.width !== width) this.chart.setSize({ width, height: this.chart.height });
+    this.chart.setData(this.data(from, to), false);
+    this.chart.batch(() => {
+      this.chart.setScale("x", { min, max });
+    });
+    this.tell();
+  }
+
+  tell() {
+    const { history } = this.view;
+    const offset = this.view.from ?? 0;
+    const hovered = this.hover !== null && this.hover !== undefined && !this.view.touchless;
+    const row = hovered ? this.hover + offset : history.at.length - 1;
+    const parts = this.fields.filter((field) => history.known(field)).map((field) => {
+      const value = history.columns[history.fields.indexOf(field)][row] ?? null;
+      return make("span", { class: "nsm-graph-value", title: field.meaning || field.label },
+        make("i", { class: `nsm-swatch nsm-${field.role}`, style: `--tone: ${turnColour(this.view.colours, field.colour)}` }),
+        `${field.label} `, make("b", {}, value === null && field.role === "limit" ? "max" : show(value, field.unit)));
+    });
+    if (hovered && history.at[row] !== undefined) parts.unshift(make("span", { class: "nsm-dim" }, `at ${this.clock(history.at[row])}`));
+    const text = parts.map((part) => part.textContent).join();
+    if (text === this.told) return;
+    this.told = text;
+    this.readout.replaceChildren(...parts);
+    this.place.setAttribute("aria-label", `${this.view.titles[this.plot]}: ${parts.map((part) => part.textContent).join(", ")}`);
+  }
+
+  key(event) {
+    const { chart } = this;
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (step && chart) {
+      const last = chart.data[0].length - 1;
+      const row = Math.max(0, Math.min(last, (chart.cursor.idx ?? last) + step * (event.shiftKey ? 10 : 1)));
+      chart.setCursor({ left: chart.valToPos(chart.data[0][row], "x"), top: 20 });
+    } else if (event.key === "+" || event.key === "=") this.view.scale(0.5);
+    else if (event.key === "-") this.view.scale(2);
+    else if (event.key === "Escape") this.view.follow(this.view.span);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+}
+
+const turnColour = (names, number) => (number === 0 ? names[0] : names[((number - 1) % (names.length - 1)) + 1]);
+
+class GraphView {
+  constructor(model, el, history) {
+    this.model = model;
+    this.el = el;
+    this.history = history;
+    this.titles = model.get("titles");
+    this.key = `nsm-${Math.random()}`;
+    this.span = 30;
+    this.window = null; // fixed by a zoom or a pause
+    this.paused = false;
+    this.draw = perFrame(() => this.render());
+    this.build();
+    this.stops = [onTheme(() => { this.repaint = true; this.draw(); }), present(model)];
+    this.size = new ResizeObserver(this.draw);
+    this.size.observe(this.el);
+    this.repaint = true;
+    this.draw();
+  }
+
+  build() {
+    this.state = make("span", { class: "nsm-graph-state", role: "status" });
+    this.spans = SPANS.map(([text, seconds]) => make("button", {
+      class: "nsm-button", type: "button", "aria-pressed": "false", onclick: () => this.follow(seconds),
+    }, text));
+    this.pause = make("button", { class: "nsm-button", type: "button", "aria-pressed": "false",
+      title: "Stop the picture; what happens meanwhile is kept", onclick: () => this.hold(!this.paused) }, "Pause");
+    this.panels = this.model.get("plots").map((plot) => new Panel(this, plot));
+    this.controls = new Controls(this);
+    this.log = make("ol", { class: "nsm-graph-log", "aria-label": "What happened", "aria-live": "polite" });
+    this.missing = make("p", { class: "nsm-dim" });
+    this.el.classList.add("nsm", "nsm-graph");
+    this.el.append(
+      make("div", { class: "nsm-bar" },
+        make("p", { class: "nsm-title" }, `cgroup ${this.model.get("name")}`), this.state, make("span", { class: "nsm-grow" }),
+        ...this.spans, this.pause),
+      ...this.panels.map((panel) => panel.el), this.missing, this.controls.el, this.log);
+  }
+
+  stop() {
+    this.stops.forEach((stop) => stop());
+    this.size.disconnect();
+    this.draw.cancel();
+    this.panels.forEach((panel) => panel.chart?.destroy());
+  }
+
+  paint() {
+    const dark = isDark(this.el);
+    this.colours = this.model.get("palette")[dark ? "dark" : "light"];
+    this.text = dark ? "#c9d1d9" : "#3d444d";
+    this.grid = dark ? "#ffffff1c" : "#0000001a";
+    this.paper = dark ? "#111" : "#fff";
+    this.quiet = dark ? "#9aa4b0" : "#59636e";
+    this.ice = dark ? "#58b4f033" : "#0067a824";
+    this.red = dark ? "#ff7b72" : "#b3001b";
+  }
+
+  tone(kind) {
+    if (kind === "oom") return this.red;
+    if (kind === "frozen") return turnColour(this.colours, 2);
+    if (kind === "gone") return this.text;
+    return turnColour(this.colours, 1);
+  }
+
+  follow(span) {
+    this.span = span;
+    this.window = null;
+    this.hold(false);
+  }
+
+  hold(paused) {
+    this.paused = paused;
+    this.pause.setAttribute("aria-pressed", paused);
+    this.pause.textContent = paused ? "Go on" : "Pause";
+    if (paused) this.window ??= this.reach();
+    else if (!this.zooming) this.window = null;
+    this.zooming = false;
+    this.draw();
+  }
+
+  zoom(min, max) {
+    this.window = [min, max];
+    this.draw();
+  }
+
+  scale(factor) {
+    const [min, max] = this.reach();
+    const half = ((max - min) / 2) * factor;
+    const middle = (min + max) / 2;
+    this.zoom(Math.max(0, middle - half), Math.max(1, middle + half));
+  }
+
+  reach() {
+    if (this.window) return this.window;
+    const end = this.history.at.at(-1) ?? 0;
+    const first = this.history.at[0] ?? 0;
+    const from = Math.max(first, end - this.span);
+    return [from, Math.max(end, from + Math.min(this.span, 10))];
+  }
+
+  frozen() {
+    const times = [];
+    let since = null;
+    for (const event of this.history.events) {
+      if (event.kind === "frozen") since = event.at;
+      else if (since !== null && (event.kind === "thawed" || event.kind === "gone")) {
+        times.push([since, event.at]);
+        since = null;
+      }
+    }
+    if (since !== null) times.push([since, this.history.at.at(-1) ?? since]);
+    return times;
+  }
+
+  render() {
+    if (this.repaint) this.paint();
+    const width = Math.floor(this.el.clientWidth - 18);
+    if (width < 80) return;
+    const [min, max] = this.reach();
+    const { history } = this;
+    this.from = Math.max(0, history.index(min) - 1);
+    const to = Math.min(history.at.length, history.index(max) + 1);
+    const known = this.panels.filter((panel) => panel.fields.some((field) => history.known(field)));
+    for (const panel of this.panels) panel.el.hidden = history.at.length > 1 && !known.includes(panel);
+    for (const panel of known) panel.update(this.from, to, min, max, width);
+    const missing = history.at.length > 2 ? this.panels.filter((panel) => !known.includes(panel)) : [];
+    this.missing.textContent = missing.length ? `Not told by this machine: ${missing.map((panel) => this.titles[panel.plot].toLowerCase()).join(", ")}` : "";
+    this.missing.hidden = !missing.length;
+    this.repaint = false;
+    this.spans.forEach((button, place) => button.setAttribute("aria-pressed", !this.window && SPANS[place][1] === this.span));
+    this.controls.update();
+    this.tell();
+    this.el.dataset.drawn = history.arrived; // for who measures
+  }
+
+  tell() {
+    const { status } = this.history;
+    const text = this.stale && status !== "gone" ? "the kernel has stopped" :
+      { running: "", frozen: "❄ frozen", gone: "■ gone" }[status] ?? "";
+    if (this.state.textContent !== text) this.state.textContent = text;
+    const events = this.history.events;
+    const stamp = `${events.length} ${events.at(-1)?.at}`;
+    if (stamp === this.stamp) return;
+    this.stamp = stamp;
+    const clock = this.panels[0];
+    this.log.replaceChildren(...events.slice(-6).reverse().map((event) =>
+      make("li", { class: event.kind === "oom" ? "nsm-bad" : "" }, make("span", { class: "nsm-dim" }, clock.clock(event.at)), ` ${event.text}`)));
+  }
+}
