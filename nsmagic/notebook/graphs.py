@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from nsmagic.linux.cgroups.walking import processes_below
@@ -14,7 +13,7 @@ from nsmagic.linux.processes import read_command
 from nsmagic.widgets.cgroup_graph import CgroupGraph, Slider
 from nsmagic.widgets.graph_fields import FIELDS, Reading
 from nsmagic.widgets.graph_track import Track
-from nsmagic.wish.limits import METRICS, Limit
+from nsmagic.wish.limits import BY_KEY, METRICS, Limit
 
 if TYPE_CHECKING:
     from nsmagic.linux.cgroups.group import Cgroup
@@ -23,7 +22,7 @@ PERIOD: Final = 0.1  # s
 MANY: Final = 8  # graphs; more are sent two samples at a time, which halves what it costs
 _LIMITS_EVERY: Final = 5  # samples; a slider has its limit read back at once
 _YOUNG: Final = 1.0  # s; a process that was just forked will soon be another program
-_KEYS: Final = tuple(field.key for field in FIELDS if field.key)
+_LIMITS: Final = tuple(BY_KEY[field.key] for field in FIELDS if field.key)
 _LEAST: Final = {"mem": 4 << 20, "memhigh": 4 << 20, "cpu": 0.01, "pids": 1}
 _MOST_PIDS: Final = 1000
 # What no field of a graph shows is not read.
@@ -84,7 +83,7 @@ class Watched:
 
     def look(self, *, thoroughly: bool, send: bool) -> None:
         """Take a sample and show it; the graphs end with the group."""
-        reading = self._reading(thoroughly)
+        reading = None if self.ended else self._reading(thoroughly)
         if reading is None:
             self.end("group removed")
             return
@@ -99,8 +98,8 @@ class Watched:
             return None
         try:
             if thoroughly or self._count % _LIMITS_EVERY == 0:
-                found = {each.row.key: each.value for each in self.group.limits()}
-                self._limits = {key: found[key] for key in _KEYS if key in found}
+                found = {each.row.key: each.value for each in self.group.limits(_LIMITS)}
+                self._limits = self._limits if found == self._limits else found
             self._count += 1
             frozen = self.group.is_frozen()
         except OSError:  # removed between two reads
@@ -120,7 +119,7 @@ class Watched:
         return {pid: text for pid, (_, text) in self._commands.items()}
 
     def end(self, text: str) -> None:
-        """Say in all graphs that the group is gone, and leave their pictures."""
+        """Say in all graphs that the group is gone."""
         if self.ended:
             return
         self.ended = True
@@ -128,6 +127,12 @@ class Watched:
         events = self.track.end(time.monotonic(), text)
         for graph in self.graphs:
             graph.end(events)
+
+    def leave_stills(self) -> None:
+        """Leave the pictures of what has ended; takes 0.2 s and more for each."""
+        if self.ended:
+            for graph in self.graphs:
+                graph.leave_still()
 
     def close(self) -> None:
         """Give the descriptors back."""
@@ -175,13 +180,14 @@ class GraphKeeper:
     def release(self, graph: CgroupGraph, text: str) -> None:
         """Look once more and let a held graph end with its cell."""
         with self._lock:
-            for watched in self._watched.values():
-                if graph in watched.graphs:
-                    watched.held -= 1
-                    with suppress(OSError):
-                        watched.look(thoroughly=True, send=True)
-                    if watched.held <= 0 and text:
-                        watched.end(text)
+            watched = next((w for w in self._watched.values() if graph in w.graphs), None)
+            if watched is None:
+                return
+            watched.held -= 1
+            watched.look(thoroughly=True, send=True)
+            if watched.held <= 0 and text:
+                watched.end(text)
+        watched.leave_stills()
 
     def close(self) -> None:
         """End the thread and give all descriptors back."""
@@ -197,17 +203,19 @@ class GraphKeeper:
     def _begin(self) -> None:
         with self._lock:
             if self._thread is None and not self._closed:
-                self._thread = threading.Thread(target=self._run, name="nsmagic-graphs", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="nsmagic-graphs", daemon=True)
+                self._thread = thread
+                thread.start()
 
     def _wanted(self) -> list[Watched]:
         with self._lock:
             for key, each in list(self._watched.items()):
                 if each.ended:
                     del self._watched[key]
-            wanted = [] if self._closed else [each for each in self._watched.values() if each.wanted]
-            if not wanted:  # under the lock, so that `_begin` sees a thread that still runs
+            wanted = [each for each in self._watched.values() if each.wanted]
+            if self._closed or not wanted:  # under the lock: `_begin` sees a thread that still runs
                 self._thread = None
+                return []
             return wanted
 
     def _run(self) -> None:
@@ -216,14 +224,31 @@ class GraphKeeper:
         while wanted := self._wanted():
             graphs = sum(len(each.graphs) for each in wanted)
             for place, each in enumerate(wanted):
+                send = graphs <= MANY or (tick + place) % 2 == 0
                 with self._lock:
-                    if not each.ended:
-                        each.look(thoroughly=poked, send=graphs <= MANY or (tick + place) % 2 == 0)
+                    each.look(thoroughly=poked, send=send)
+                each.leave_stills()
             tick += 1
             # What was missed is not made up for: a stopped machine gets no burst.
             due = max(due + PERIOD, time.monotonic())
             poked = self._poke.wait(max(0.0, due - time.monotonic()))
             self._poke.clear()
+
+
+_known: list[tuple[int, GraphKeeper]] = []
+
+
+def keeper() -> GraphKeeper:
+    """Return that of this process: a forked cell has none of its parent's threads."""
+    if not _known or _known[-1][0] != os.getpid():
+        _known[:] = [(os.getpid(), GraphKeeper())]
+    return _known[-1][1]
+
+
+def close_graphs() -> None:
+    """End the thread of this process's graphs, if there is one."""
+    if _known and _known[-1][0] == os.getpid():
+        _known.pop()[1].close()
 
 
 def sliders(track: Track) -> list[Slider]:

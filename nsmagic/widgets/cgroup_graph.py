@@ -15,7 +15,7 @@ from nsmagic.widgets.graph_still import png
 from nsmagic.widgets.graph_text import text_of
 from nsmagic.widgets.graph_track import Event, Track
 from nsmagic.widgets.live import LiveWidget
-from nsmagic.wish.limits import BY_KEY, CpuQuota, Limit
+from nsmagic.wish.limits import BY_KEY, CpuQuota, Limit, columns
 
 
 class Steering(Protocol):
@@ -119,6 +119,11 @@ class CgroupGraph(LiveWidget):
         )  # fmt: skip
         self.answers = self.while_busy
 
+    @property
+    def samples(self) -> dict[str, list[float | None]]:
+        """What is kept, as lists of equal length for a plot of one's own: see `limits.columns`."""
+        return columns(list(self.track.samples))
+
     def push(
         self, row: bytes, events: Sequence[Event], reading: Reading, *, send: bool = True
     ) -> None:
@@ -149,13 +154,12 @@ class CgroupGraph(LiveWidget):
         self.tell(message, [rows])
 
     def end(self, events: Sequence[Event]) -> None:
-        """Say that the group is gone, and leave the picture of its life."""
+        """Say that the group is gone; `leave_still` is for afterwards."""
         with self._lock:
             if self.status_now == "gone":
                 return
             self._news += events
             self._flush("gone", self.limits_now)
-        self.leave_still()
 
     def asked(self, what: str, content: Mapping[str, Any]) -> None:
         """Do to the group what was clicked."""

@@ -14,7 +14,7 @@ from nsmagic.linux.cgroups.places import Place
 from nsmagic.linux.cgroups.sampling import Sampler
 from nsmagic.linux.cgroups.walking import processes_below
 from nsmagic.wish.errors import CgroupError, WishError
-from nsmagic.wish.limits import METRICS, Limit, Metric, Row, Sample
+from nsmagic.wish.limits import LIMITS, METRICS, Limit, Metric, Row, Sample
 from nsmagic.wish.limits.names import PREFIX, group_name
 
 # Of v1: what limits and graphs use; the others are made where a limit asks for them.
@@ -89,9 +89,9 @@ class Cgroup:
         """Write limits, also while processes run in it, and return what Linux made of them."""
         return limiting.set_limits(self, limits)
 
-    def limits(self) -> tuple[Reading, ...]:
-        """Return every limit as Linux has it, its own and the effective one."""
-        return limiting.read_limits(self)
+    def limits(self, rows: Iterable[Row] = LIMITS) -> tuple[Reading, ...]:
+        """Return limits as Linux has them, the group's own and the effective one."""
+        return limiting.read_limits(self, rows)
 
     def sample(self) -> Sample | None:
         """Return all METRICS of now, in their units; None when the group is gone."""

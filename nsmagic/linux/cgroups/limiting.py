@@ -75,10 +75,10 @@ def set_limits(group: Cgroup, limits: Sequence[Limit]) -> tuple[Reading, ...]:
     return tuple(readings)
 
 
-def read_limits(group: Cgroup) -> tuple[Reading, ...]:
-    """Return every limit of a group that Linux has here and shows, also those at their default."""
+def read_limits(group: Cgroup, rows: Iterable[Row] = LIMITS) -> tuple[Reading, ...]:
+    """Return those limits of a group that Linux has here and shows, also at their default."""
     found = []
-    for row in LIMITS:
+    for row in rows:
         place = _place(group, row)
         if place is not None and place[2].readable:
             found.append(_reading(row, *place))

@@ -217,9 +217,14 @@ class Panel {
       if (!event.plot && this !== this.view.panels[0]) continue; // said once for all panels
       const words = `${LABELS[event.kind] ?? "•"} ${event.text}`;
       const width = ctx.measureText(words).width + 6 * ratio;
-      const left = Math.max(bbox.left, Math.min(x + 3 * ratio, bbox.left + bbox.width - width));
-      const rank = ends.findIndex((end) => end <= left);
-      if (rank < 0) continue;
+      const most = bbox.left + bbox.width - width;
+      let left = Math.max(bbox.left, Math.min(x + 3 * ratio, most));
+      let rank = ends.findIndex((end) => end <= left);
+      if (rank < 0 && loud) { // these are always said, if not just above their line
+        rank = ends.indexOf(Math.min(...ends));
+        left = ends[rank];
+      }
+      if (rank < 0 || left > most + 1) continue;
       ends[rank] = left + width + 2 * ratio;
       const top = strip + (1 - rank) * 16 * ratio;
       ctx.setLineDash([]);
@@ -422,7 +427,7 @@ class GraphView {
     this.spans.forEach((button, place) => button.setAttribute("aria-pressed", !this.window && SPANS[place][1] === this.span));
     this.controls.update();
     this.tell();
-    this.el.dataset.drawn = history.arrived; // for who measures
+    Object.assign(this.el.dataset, { drawn: history.arrived, at: history.at.at(-1) }); // for who measures
   }
 
   tell() {

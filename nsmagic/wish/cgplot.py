@@ -1,0 +1,55 @@
+"""The table of %cgplot, which is ours, and how a line of it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from nsmagic.wish.errors import WishError
+from nsmagic.wish.getopt import Option, Table, split_line
+from nsmagic.wish.limits import PLOTS
+from nsmagic.wish.ours import asks, parse
+from nsmagic.wish.values import Names, nearest
+
+USUAL: Final = ("mem", "cpu", "pids")
+
+CGPLOT = Table(
+    program="cgplot",
+    summary="Draw what a cgroup of this notebook uses against its limits, live, also while a cell"
+    f"\nruns.  Panels: {' '.join(PLOTS)}; without any {', '.join(USUAL)}.",
+    operands=f"[<group>] [{'|'.join(PLOTS)}]...",
+    permute=True,
+    options=(
+        Option(name="text", group="Options", field="text", help="lines of characters, once"),
+        asks("help", "h", "show this help"),
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CgplotWish:
+    """A line of %cgplot; `name` is "" for the group that was made last."""
+
+    name: str = ""
+    plots: tuple[str, ...] = USUAL
+    text: bool = False
+    help: bool = False
+
+
+def read_cgplot(line: str, names: Names) -> CgplotWish:
+    """Read a line of %cgplot; raises WishError."""
+    parsed = parse(CGPLOT, split_line(line), names)
+    if parsed.ours.help:
+        return CgplotWish(help=True)
+    plots = tuple(dict.fromkeys(word for word in parsed.program if word in PLOTS))
+    rest = [word for word in parsed.program if word not in PLOTS]
+    if len(rest) > 1:
+        guess = nearest(rest[1], PLOTS)
+        near = f" (nearest: {guess})" if guess else ""
+        raise WishError(
+            f"cgplot: {rest[1]!r} is no panel{near}, and one group at a time",
+            hint=f"The panels: {' '.join(PLOTS)}",
+        )
+    return CgplotWish(
+        name=rest[0] if rest else "", plots=plots or USUAL, text=bool(parsed.values.get("text"))
+    )

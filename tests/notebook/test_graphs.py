@@ -1,0 +1,98 @@
+"""Graphs of a real group over the protocol: what is sent, what controls do, what ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.support.kernel_driver import CellRun, KernelDriver
+
+pytestmark = pytest.mark.linux
+BEGIN = """
+import os, subprocess, threading, time
+from nsmagic.linux.cgroups.group import make_group
+from nsmagic.linux.cgroups.places import Places
+from nsmagic.notebook.graphs import close_graphs, keeper
+from nsmagic.wish.limits import BY_KEY, parse_limits
+places, rows = Places(), [BY_KEY["mem"], BY_KEY["pids"]]
+group = make_group(places.find(rows), os.getpid(), "seen", rows)
+group.set(parse_limits(["mem=64M", "pids=20"]))
+graph = keeper().open(group, ("mem", "pids"))
+def threads():
+    return [thread for thread in threading.enumerate() if thread.name == "nsmagic-graphs"]
+def until(test):
+    end = time.monotonic() + 10
+    while not test() and time.monotonic() < end:
+        time.sleep(0.02)
+    return test()
+"""
+END = "close_graphs(); group.exists() and group.remove(); places.close(); assert not threads()"
+
+
+@pytest.fixture(scope="module")
+def seen(kernel: KernelDriver) -> KernelDriver:
+    kernel.run(BEGIN, timeout=60, raise_error=True)
+    return kernel
+
+
+def messages(run: CellRun) -> list[dict[str, Any]]:
+    data = [m.content["data"] for m in run.messages if m.kind == "comm_msg"]
+    return [each["content"] for each in data if each.get("method") == "custom"]
+
+
+def test_samples_come_while_a_cell_runs_and_a_late_view_gets_all(seen: KernelDriver) -> None:
+    cell = seen.start("import time; time.sleep(60)")
+    seen.wait(cell, until=lambda run: len(messages(run)) >= 10, timeout=20)
+    seen.interrupt()
+    seen.wait(cell)
+    late = seen.run("late = keeper().open(group, ('mem',)); print(len(late.track.rows))")
+    assert int(late.stdout) >= 10
+    (opened,) = [m.content["data"] for m in late.messages if m.kind == "comm_open"
+                 if "history" in str(m.content["data"].get("buffer_paths"))]  # fmt: skip
+    assert opened["state"]["limits"]["mem"] == {"value": 64 * 2**20, "text": "64M"}
+    seen.run("late.close(); assert len(threads()) == 1", raise_error=True)
+
+
+def test_controls_change_the_files_and_tell_what_was_read_back(seen: KernelDriver) -> None:
+    ask = "graph._on_message(graph, {}, [])"
+    limit = ask.format("{'ask': 'limit', 'key': 'mem', 'value': 96 << 20, 'id': 1}")
+    code = f"""{limit}
+assert until(lambda: graph.limits_now["mem"]["value"] == 96 << 20)
+assert next(r.value for r in group.limits() if r.row.key == "mem") == 96 << 20
+"""
+    run = seen.run(code, raise_error=True)
+    assert {"done": 1} in messages(run)
+    assert [e["text"] for m in messages(run) for e in m.get("events", ())] == ["memory.max = 96M"]
+    code = """child = subprocess.Popen(["sleep", "600"])
+group.add(child.pid)
+graph._on_message(graph, {"ask": "freeze", "id": 2}, [])
+assert group.is_frozen() and until(lambda: graph.status_now == "frozen")
+graph._on_message(graph, {"ask": "thaw"}, [])
+assert not group.is_frozen() and until(lambda: graph.status_now == "running")
+graph._on_message(graph, {"ask": "kill"}, [])
+assert child.wait(10) == -9
+"""
+    seen.run(code, raise_error=True)
+
+
+BAD_LIMIT = "{'ask': 'limit', 'key': 'mem', 'value': 'x', 'id': 5}"
+
+
+@pytest.mark.parametrize("odd", ["None", "{'ask': 'rm', 'id': 5}", "{'ask': ['x']}", BAD_LIMIT])
+def test_odd_messages_do_nothing(seen: KernelDriver, odd: str) -> None:
+    run = seen.run(f"graph._on_message(graph, {odd}, [])", raise_error=True)
+    assert run.stderr == ""
+
+
+def test_a_removed_group_ends_the_graph_and_leaves_a_picture(seen: KernelDriver) -> None:
+    shown = seen.run("graph", raise_error=True)
+    run = seen.run(
+        "group.remove()\nassert until(lambda: not threads()), graph.status_now\n" + END, timeout=90,
+        raise_error=True,
+    )  # fmt: skip
+    assert [m["status"] for m in messages(run) if "status" in m] == ["gone"]
+    (still,) = [m for m in run.messages if m.kind == "update_display_data"]
+    assert still.parent == shown.request
+    assert {"image/png", "text/html", "text/plain"} < set(still.content["data"])
