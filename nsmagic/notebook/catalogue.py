@@ -57,5 +57,6 @@ CATALOGUE: Final = (
     Entry(name="nsdiff", place="nsdiff:NSDIFF"),
     Entry(name="nsmap", place="nsmap:NSMAP"),
     Entry(name="lab", place="lab:LAB"),
+    Entry(name="nsmagic", place="nsmagic:NSMAGIC", completer="nsmagic:complete_nsmagic"),
 )
 BY_NAME: Final = {entry.name: entry for entry in CATALOGUE}

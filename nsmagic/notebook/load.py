@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nsmagic.notebook.complete import LineCompleter
 from nsmagic.notebook.magics import IsolationMagics
+from nsmagic.notebook.overview import OverviewMagics
 from nsmagic.notebook.rootfs import RootfsMagics
 from nsmagic.notebook.seeing import SeeingMagics
 from nsmagic.notebook.transform import empty_body
@@ -15,7 +16,7 @@ from nsmagic.run.spawning import close_spawner, spawner
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_MAGICS = (IsolationMagics, RootfsMagics, SeeingMagics, WatchingMagics)
+_MAGICS = (IsolationMagics, OverviewMagics, RootfsMagics, SeeingMagics, WatchingMagics)
 
 
 def load(shell: InteractiveShell) -> None:
@@ -23,7 +24,8 @@ def load(shell: InteractiveShell) -> None:
     spawner()
     isolation = IsolationMagics(shell)
     seeing = SeeingMagics(shell, last=lambda: isolation.runner.footprint)
-    shell.register_magics(isolation, RootfsMagics, seeing, WatchingMagics(shell))
+    overview = OverviewMagics(shell, isolation.runner)
+    shell.register_magics(isolation, RootfsMagics, seeing, WatchingMagics(shell), overview)
     LineCompleter(shell, seeing.boxes).install()
     if empty_body not in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.append(empty_body)

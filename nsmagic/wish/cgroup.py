@@ -30,6 +30,7 @@ CGROUP: Final = Table(
     options=(asks("help", "h", "show this help"),),
     extra=OURS,
     among=_is_limit,
+    example="%%cgroup mem=64M pids=20\nprint(open('/proc/self/cgroup').read())",
 )
 
 
