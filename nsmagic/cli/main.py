@@ -39,6 +39,7 @@ class Command:
 COMMANDS: Final = (
     Command(name="lab", module="lab", help="copy the notebooks and open JupyterLab on them"),
     Command(name="clean", module="clean", help="remove what kernels that died left"),
+    Command(name="kernel", module="kernel", help="install kernels, and whole kernels in a box"),
     Command(name="unshare", module="twins", twin=True, help="run a program in new namespaces"),
     Command(name="chroot", module="twins", twin=True, help="run a program in another root"),
     Command(name="completion", module="completion", help="print what makes a shell complete"),

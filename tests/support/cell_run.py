@@ -67,6 +67,11 @@ class CellRun:
         return results[-1]["data"] if results else None
 
     @property
+    def text(self) -> str:
+        """The plain text of `Out[n]`, empty if there is none."""
+        return str((self.result or {}).get("text/plain", ""))
+
+    @property
     def error(self) -> dict[str, Any] | None:
         """ename, evalue and traceback as published; a UsageError has none, only a reply."""
         errors = self._contents("error")

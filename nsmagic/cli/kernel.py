@@ -1,0 +1,148 @@
+"""`nsmagic kernel install|isolate|remove`: kernelspecs for Jupyter."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from nsmagic.cli.main import Parser
+from nsmagic.wish.errors import NsmagicError
+
+if TYPE_CHECKING:
+    from nsmagic.notebook.kernelspecs import Installed, Place
+
+_LINES: Final = ("--unshare",)
+_EXAMPLE: Final = """\
+A kernel of Python whole in a box, then one of R:
+
+  nsmagic kernel isolate python3 --name py-boxed --unshare "--pid --mount-proc --net"
+  nsmagic kernel isolate ir --name r-boxed --unshare "--pid --mount-proc --net"
+"""
+
+
+class LineParser(Parser):
+    """argparse in which the value of an option of `_LINES` may begin with a dash."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401
+        """Attach those values with "=", where argparse does not look for options."""
+        words = list(args or ())
+        for option in _LINES:
+            if option in words[:-1]:
+                place = words.index(option)
+                words[place : place + 2] = [f"{option}={words[place + 1]}"]
+        return super().parse_known_args(words, namespace)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    actions = parser.add_subparsers(
+        metavar="ACTION", dest="action", required=True, parser_class=LineParser
+    )
+    install = actions.add_parser(
+        "install",
+        help="install the kernel Container Lab (Python)",
+        description="Install the kernel Container Lab (Python), which runs this Python "
+        f"({sys.executable}), for the Jupyter of another environment.",
+    )
+    install.add_argument("--name", help="the kernel's name: nsmagic unless given")
+    _isolate(actions.add_parser(
+        "isolate", help="make a kernel that runs another one whole in a box", epilog=_EXAMPLE,
+        description="Make a kernel that runs the kernel BASE, whole, in namespaces of its own.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ))  # fmt: skip
+    for action in actions.choices.values():
+        action.add_argument("--display-name", help="what front ends show")
+        _where(action.add_mutually_exclusive_group())
+    remove = actions.add_parser(
+        "remove", help="remove a kernel that install or isolate made",
+        description="Remove kernels that install or isolate made.",
+    )  # fmt: skip
+    remove.add_argument("names", metavar="NAME", nargs="+")
+
+
+def _isolate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("base", metavar="BASE", help="a kernel of `jupyter kernelspec list`")
+    parser.add_argument("--name", required=True, help="the new kernel's name")
+    parser.add_argument(
+        "--unshare", metavar="OPTIONS", default="",
+        help="options of %%%%unshare, in one pair of quotes",
+    )  # fmt: skip
+    parser.add_argument("--root", metavar="DIR", help="make DIR the kernel's root directory")
+    parser.add_argument(
+        "--wrapper", action="store_true",
+        help="for a Jupyter in whose environment nsmagic is not; uses TCP ports",
+    )  # fmt: skip
+    parser.add_argument("--replace", action="store_true", help="replace such a kernel")
+
+
+def _where(group: argparse._MutuallyExclusiveGroup) -> None:
+    group.add_argument("--user", action="store_true", help="install for this user")
+    group.add_argument("--prefix", metavar="DIR", help="install below DIR, an environment's folder")
+    group.add_argument(
+        "--sys-prefix", action="store_true", help="install into this Python's environment"
+    )
+    group.add_argument("--system", action="store_true", help="install for the whole machine")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it and tell where; NsmagicError."""
+    try:
+        return _ACTIONS[arguments.action](arguments)
+    except OSError as error:
+        raise NsmagicError(
+            f"{error.filename or arguments.action}: {error.strerror}",
+            hint="--user installs for you alone." if isinstance(error, PermissionError) else "",
+        ) from None
+
+
+def _run_install(arguments: argparse.Namespace) -> int:
+    from nsmagic.notebook import kernelspecs
+
+    return _tell(kernelspecs.install_lab(
+        _place(arguments), name=arguments.name or kernelspecs.LAB,
+        display_name=arguments.display_name,
+    ))  # fmt: skip
+
+
+def _run_isolate(arguments: argparse.Namespace) -> int:
+    from nsmagic.notebook.boxing import Boxing
+    from nsmagic.notebook.kernelspecs import isolate
+
+    root = None if arguments.root is None else str(Path(arguments.root).absolute())
+    boxing = Boxing(name=arguments.name, unshare=arguments.unshare, root=root)
+    return _tell(isolate(
+        arguments.base, boxing, _place(arguments), display_name=arguments.display_name,
+        replacing=arguments.replace, provisioned=not arguments.wrapper,
+    ))  # fmt: skip
+
+
+def _run_remove(arguments: argparse.Namespace) -> int:
+    from nsmagic.notebook.kernelspecs import remove
+
+    for name in arguments.names:
+        print(f"removed {remove(name)}")
+    return 0
+
+
+_ACTIONS: Final = {"install": _run_install, "isolate": _run_isolate, "remove": _run_remove}
+
+
+def _place(arguments: argparse.Namespace) -> Place:
+    from nsmagic.notebook.kernelspecs import Place, usual_place
+
+    if arguments.user or arguments.system:
+        return Place(user=arguments.user)
+    if arguments.sys_prefix or arguments.prefix is not None:
+        return Place(prefix=arguments.prefix or sys.prefix)
+    return usual_place()
+
+
+def _tell(done: Installed) -> int:
+    print(f"the kernel {done.name} is in {done.directory}")
+    for note in done.notes:
+        print(note)
+    print(f"Try it: jupyter console --kernel {shlex.quote(done.name)}")
+    return 0
