@@ -63,8 +63,8 @@ Check = Callable[[Watched, Here], Iterator[Fact]]
 class Exercise:
     """One exercise.  `on` is the name that its process, job or box has unless told otherwise.
 
-    `covers` are the numbers of items of the notes, `hints` one of each grade, and `setup` a cell
-    that the notebook runs before it.  `solution` and `mistakes` are cells, run by tests.
+    `covers` are the numbers of items of the notes, `hints` one of each grade, `setup` a cell
+    that makes what earlier parts of the notebook made.  Tests run `solution` and `mistakes`.
     """
 
     id: str
@@ -78,6 +78,7 @@ class Exercise:
     check: Check
     covers: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    setup: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,14 +109,14 @@ QUESTIONS: dict[str, Question] = {}
 def exercise(
     *, id: str, lab: str, title: str, task: str, on: str, hints: tuple[str, str, str],  # noqa: A002
     solution: str, mistakes: tuple[Mistake, ...] = (), covers: tuple[str, ...] = (),
-    needs: tuple[str, ...] = (),
+    needs: tuple[str, ...] = (), setup: str = "",
 ) -> Callable[[Check], Check]:  # fmt: skip
     """Register a check under its id; NsmagicError if the id is another's."""
 
     def register(check: Check) -> Check:
         made = Exercise(
             id=id, lab=lab, title=title, task=task, on=on, hints=hints, solution=solution.strip(),
-            mistakes=mistakes, check=check, covers=covers, needs=needs,
+            mistakes=mistakes, check=check, covers=covers, needs=needs, setup=setup,
         )  # fmt: skip
         _only_once(id, EXERCISES.get(id) and EXERCISES[id].check, check)
         EXERCISES[id] = made

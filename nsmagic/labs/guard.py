@@ -61,8 +61,17 @@ def _cgroups() -> frozenset[str]:
         if kind.startswith("cgroup"):
             own = (line.split(":", 2)[2].lstrip("/") for line in found if line.count(":") >= 2)
             top = Path(place.split()[4])
-            found |= {str(group) for path in own for group in (top / path).glob(name)}
+            groups = {group for path in own for group in (top / path).glob(name)}
+            found |= {str(group) for group in groups if _is_empty(group)}
     return frozenset(found)
+
+
+def _is_empty(group: Path) -> bool:
+    """Whether nobody is in it: a running cell may have one, and takes it along when it ends."""
+    try:
+        return not (group / "cgroup.procs").read_text()
+    except OSError:
+        return False
 
 
 def _ipc() -> frozenset[str]:

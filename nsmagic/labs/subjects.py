@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from typing import Final
 
 from nsmagic.labs.exercises import NotYet
 from nsmagic.labs.watched import Gone, Watched
+from nsmagic.notebook.jobs import Job
 
-_LEAVE = "make it, leave it running, and check again"
+_BEGINS: Final = 10.0  # s
+_BETWEEN: Final = 0.02
+_LEAVE: Final = "make it, leave it running, and check again"
 
 
 def find(word: str, variables: Mapping[str, object], boxes: Mapping[int, str]) -> Watched:
@@ -33,9 +38,17 @@ def _pid(word: str, variables: Mapping[str, object], boxes: Mapping[int, str]) -
     if word not in variables:
         raise NotYet(f"there is no box and no variable called {word} yet: {_LEAVE}")
     value = variables[word]
-    number = getattr(value, "pid", value)
+    number = _begun(value) if isinstance(value, Job) else getattr(value, "pid", value)
     if isinstance(number, bool) or not isinstance(number, int):
         raise NotYet(f"the variable {word} holds {type(value).__name__}, which is no process")
     if getattr(value, "returncode", None) is not None:
         return 0
     return number
+
+
+def _begun(job: Job) -> int:
+    """Return the PID of a job, which comes a moment after `--bg`; 0 where it ended."""
+    end = time.monotonic() + _BEGINS
+    while not job.pid and job.result is None and time.monotonic() < end:
+        time.sleep(_BETWEEN)
+    return job.pid

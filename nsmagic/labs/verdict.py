@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from nsmagic.labs.exercises import Exercise, Here, NotYet
 from nsmagic.labs.watched import Gone, Watched
 from nsmagic.notebook.tables import Cell, Column, Table, Tone
 
 Ending = Literal["done", "not done yet", "wrong", "cannot be checked here"]
+# s: how old a process is when it must be where it was going, and how long we wait for it.
+_YOUNG: Final = 2.0
+_MOMENT: Final = 0.8
+_BETWEEN: Final = 0.05
 _TONES: dict[Ending, Tone] = {"done": "good", "wrong": "bad"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """How one check ended: `facts` are those found true, `reason` says what was not.
+    """How one check ended: `facts` are those found true, `reason` says what was not; `young`
+    that the process had only just begun.
 
     True in `if` when the exercise is done.
     """
@@ -27,6 +33,7 @@ class Verdict:
     facts: tuple[str, ...] = ()
     reason: str = ""
     advice: str = ""
+    young: bool = False
 
     def __bool__(self) -> bool:
         return self.ending == "done"
@@ -61,16 +68,33 @@ class Verdict:
 
 
 def judge(exercise: Exercise, find: Callable[[], Watched], here: Here) -> Verdict:
-    """Look at the process that `find` returns and judge; nothing that Linux does raises here."""
+    """Look at the process that `find` returns and judge; nothing that Linux does raises here.
+
+    One that began just now may not be where it is going: it gets a moment, and another look.
+    """
+    end = time.monotonic() + _MOMENT
+    while True:
+        verdict = _look(exercise, find, here)
+        left = end - time.monotonic()
+        if verdict.ending != "wrong" or left <= 0 or not verdict.young:
+            return verdict
+        time.sleep(min(_BETWEEN, left))
+
+
+def _look(exercise: Exercise, find: Callable[[], Watched], here: Here) -> Verdict:
     facts: list[str] = []
+    young = False
 
     def ended(ending: Ending, reason: str, advice: str = "") -> Verdict:
         return Verdict(
-            exercise=exercise, ending=ending, facts=tuple(facts), reason=reason, advice=advice
-        )
+            exercise=exercise, ending=ending, facts=tuple(facts), reason=reason, advice=advice,
+            young=young,
+        )  # fmt: skip
 
     try:
-        for fact in exercise.check(find(), here):
+        it = find()
+        young = it.age < _YOUNG
+        for fact in exercise.check(it, here):
             if not fact.true:
                 return ended("wrong", fact.wrong, f"%lab hint {exercise.id} helps")
             facts.append(fact.right)

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -81,6 +82,13 @@ class Watched:
         except Gone:
             return False
         return True
+
+    @property
+    def age(self) -> float:
+        """How many seconds ago it was made."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - int(self._started) / os.sysconf(
+            "SC_CLK_TCK"
+        )
 
     @property
     def state(self) -> str:
@@ -184,6 +192,16 @@ class Watched:
     def root_path(self) -> str:
         """Where its root directory is, as our root sees it."""
         return self._link("root")
+
+    @property
+    def own_root(self) -> bool:
+        """Whether its root directory is another one than ours."""
+        try:
+            theirs = self.root.stat()
+        except (FileNotFoundError, ProcessLookupError):
+            raise Gone(f"{self.name}: there is no process {self.pid} any more") from None
+        ours = Path("/").stat()
+        return (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino)
 
     @property
     def cwd(self) -> str:

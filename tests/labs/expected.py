@@ -35,4 +35,28 @@ PROCESSES: Final[Expected] = {
     "reset": (r"playground /",),
 }  # fmt: skip
 
-EXPECTED: Final[dict[str, Expected]] = {"01-processes": PROCESSES}
+CHROOT: Final[Expected] = {
+    "proc-root": (r"self / \d+",),
+    "inode": (r"outside: \d+",),
+    "inode-inside": (r"inside:  \d+", r"all there is in /: \['user'\]"),
+    "recipe": (r"^-rwx.* appdir/bin/bash",),
+    "recipe-fails": (r"No such file or directory.*ENOENT",),
+    "ldd": (r"libc\.so|ld-musl", r"/ld-"),
+    "rootfs": (r"bash +[\d.]+ MB  program", r"  loader", r"  library"),
+    "shell": (r"inode \d+\n(.*\n)*bin\n", r"/etc/hostname: No such file"),
+    "walls": (r"^/\n/\.\. is / itself",),
+    "not-a-container": (
+        r"in the jail: host name (\S+), [1-9]\d* processes\noutside:     host name \1, [1-9]",
+    ),
+    "way-one": (r"/ is the jail: \['bin'", r"walked up to the machine's root: True"),
+    "way-two": (r"machine's root: True",),
+    "way-three": (r"machine's root: True",),
+    "way-four": (r"machine's root: True",),
+    "without-right": (r"way 2:\n.*Operation not permitted\nway 3, without chroot:\netc\nusr",),
+    "two-versions": (r"says: one\n.*says: two",),
+    "pivot": (r"still in the jail: True\n/ is the machine's root: False",),
+    "cage-check": (r"not done yet: there is no box and no variable called cage",),
+    "reset": (r"playground /",),
+}  # fmt: skip
+
+EXPECTED: Final[dict[str, Expected]] = {"01-processes": PROCESSES, "02-chroot": CHROOT}

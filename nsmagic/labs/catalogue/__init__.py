@@ -42,6 +42,15 @@ LABS: tuple[Lab, ...] = (
             Step(title="signals and zombies"),
         ),
     ),
+    Lab(
+        name="02-chroot", title="A new root directory, and four ways out of it", minutes=45,
+        steps=(
+            Step(title="a new root", needs=("chroot",)),
+            Step(title="processes seen from the jail", needs=("chroot", "mount")),
+            Step(title="four ways out", needs=("chroot",)),
+            Step(title="pivot_root", needs=("mount",)),
+        ),
+    ),
 )  # fmt: skip
 
 
