@@ -58,7 +58,7 @@ def raise_for(
     if error is not None:
         _raise_as_in_cell(str(error["ename"]), str(error["evalue"]), lines)
     if not result.ok:
-        _raise_failed(f"{what} {_ending(result)}", result, lines, hint())
+        _raise_failed(f"{what} {_ending(result)}", result, lines, _details(result) or hint())
 
 
 def _raise_failed(message: str, result: Result, lines: list[str], hint: str = "") -> NoReturn:
@@ -83,9 +83,21 @@ def _ending(result: Result) -> str:
         return f"ran into its --timeout and was stopped after {result.seconds:.1f} s"
     if result.stopped == "start":
         return "did not get going within 10 s and was killed"
+    if result.out_of_memory and result.oom is not None:
+        from nsmagic.notebook import obituary  # nothing of it is needed until a limit kills
+
+        return obituary.of_memory(result)
     if result.killed_by:
         return f"was killed by {result.killed_by}{_CRASHES.get(result.killed_by, '')}"
     return f"exited with status {result.exit_code}"
+
+
+def _details(result: Result) -> str:
+    if not result.out_of_memory or result.oom is None:
+        return ""
+    from nsmagic.notebook import obituary
+
+    return obituary.details(result)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from nsmagic.notebook.magics import IsolationMagics
 from nsmagic.notebook.overview import OverviewMagics
 from nsmagic.notebook.rootfs import RootfsMagics
 from nsmagic.notebook.seeing import SeeingMagics
-from nsmagic.notebook.transform import empty_body
+from nsmagic.notebook.transform import cgroup_head, empty_body
 from nsmagic.notebook.watching import WatchingMagics
 from nsmagic.run.spawning import close_spawner, spawner
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 _MAGICS = (IsolationMagics, OverviewMagics, RootfsMagics, SeeingMagics, WatchingMagics)
+_TRANSFORMS = (cgroup_head, empty_body)
 
 
 def load(shell: InteractiveShell) -> None:
@@ -27,8 +28,9 @@ def load(shell: InteractiveShell) -> None:
     overview = OverviewMagics(shell, isolation.runner)
     shell.register_magics(isolation, RootfsMagics, seeing, WatchingMagics(shell), overview)
     LineCompleter(shell, seeing.boxes).install()
-    if empty_body not in shell.input_transformers_cleanup:
-        shell.input_transformers_cleanup.append(empty_body)
+    for transform in _TRANSFORMS:
+        if transform not in shell.input_transformers_cleanup:
+            shell.input_transformers_cleanup.append(transform)
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -41,7 +43,8 @@ def unload(shell: InteractiveShell) -> None:
             for name in names:
                 shell.magics_manager.magics[kind].pop(name, None)
         shell.magics_manager.registry.pop(magics.__name__, None)
-    if empty_body in shell.input_transformers_cleanup:
-        shell.input_transformers_cleanup.remove(empty_body)
+    for transform in _TRANSFORMS:
+        if transform in shell.input_transformers_cleanup:
+            shell.input_transformers_cleanup.remove(transform)
     LineCompleter(shell).remove()
     close_spawner()

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
+from nsmagic.linux.ids import SystemNames
+from nsmagic.notebook.cgroup import CgroupDesk
 from nsmagic.notebook.failures import one_message
+from nsmagic.notebook.publishers import publisher_for
 from nsmagic.notebook.request import read_request
 from nsmagic.notebook.runner import Runner
 from nsmagic.notebook.stopping import StopButton, on_sigint
+from nsmagic.wish.cgroup import CGROUP, cgroup_help
 from nsmagic.wish.chroot import CHROOT
 from nsmagic.wish.getopt import Table
 from nsmagic.wish.options import UNSHARE
@@ -19,6 +23,7 @@ from nsmagic.wish.usage import help_text
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from nsmagic.notebook import tables
     from nsmagic.notebook.jobs import Job
 
 
@@ -28,7 +33,9 @@ class IsolationMagics(Magics):
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
+        self._shell = shell
         self.runner = Runner(shell)
+        self.groups = CgroupDesk()
 
     @no_var_expand
     @line_cell_magic
@@ -45,6 +52,22 @@ class IsolationMagics(Magics):
         """
         return self._run(CHROOT, line, cell)
 
+    @no_var_expand
+    @line_cell_magic
+    def cgroup(self, line: str, cell: str | None = None) -> Job | tables.Table | None:
+        """Run the cell, Python or a program, inside a fresh cgroup with limits.
+
+        Without a cell: list, set, show, freeze, thaw, kill and remove groups; limits alone hold for
+        every isolated cell that follows.
+        """
+        if cell is None:
+            with one_message():
+                say = publisher_for(self._shell).note
+                taken, shown = self.groups.takes(line, SystemNames(), say)
+                if taken:
+                    return shown
+        return self._run(CGROUP, line, cell)
+
     def _run(self, table: Table, line: str, cell: str | None) -> Job | None:
         button = StopButton()
         with on_sigint(button), one_message():
@@ -52,8 +75,12 @@ class IsolationMagics(Magics):
             if request.ours.help or request.ours.version:
                 sys.stdout.write(help_text(table))
                 return None
-            return self.runner.run(request, button)
+            return self.runner.run(self.groups.applied(request), button)
 
 
-for _magic, _table in ((IsolationMagics.unshare, UNSHARE), (IsolationMagics.chroot, CHROOT)):
-    _magic.__doc__ = f"{_magic.__doc__}\n\n{help_text(_table)}"
+for _magic, _help in (
+    (IsolationMagics.unshare, help_text(UNSHARE)),
+    (IsolationMagics.chroot, help_text(CHROOT)),
+    (IsolationMagics.cgroup, cgroup_help()),
+):
+    _magic.__doc__ = f"{_magic.__doc__}\n\n{_help}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nsmagic.linux.ids import SystemNames
 from nsmagic.run import fresh
+from nsmagic.wish.cgroup import read_cgroup
 from nsmagic.wish.chroot import read_chroot
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.isolation import Isolation
@@ -19,11 +20,14 @@ Read = Callable[[str], tuple[Isolation, Ours, tuple[str, ...]]]
 
 # The isolation magics, which stack; each reads its own line.
 READERS: dict[str, Read] = {
+    "cgroup": lambda line: read_cgroup(line, SystemNames()),
     "unshare": lambda line: read_unshare(line, SystemNames()),
     "chroot": lambda line: read_chroot(line, SystemNames()),
 }
 # What may stand after a line magic, as an example in words.
-_LINES = {"unshare": "--uts hostname", "chroot": "appdir /bin/ls /"}
+_LINES = {
+    "cgroup": "mem=64M sleep 1", "unshare": "--uts hostname", "chroot": "appdir /bin/ls /",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

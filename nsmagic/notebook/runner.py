@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from nsmagic.notebook.explain import ExplainView
     from nsmagic.notebook.footprint import Footprint
+    from nsmagic.run.groups import LiveGroup
 
 _numbers = itertools.count(1)
 
@@ -58,18 +59,26 @@ class Runner:
     def run(self, request: Request, button: StopButton) -> Job | None:
         """Run the cell to its end and raise what it raised, or return it as a job (`--bg`)."""
         number = next(_numbers)
-        group = self._group(request, number)
-        plan = self._plan(request, group)
+        planned = self._limited(request, number)
+        group = self._group(request, number) if planned is None else planned.group.v2
+        plan = self._plan(request, group, planned)
         publisher = publisher_for(self._shell)
         explained = self._explain(request, plan, publisher)
         if request.ours.dry_run:
             return None
         if explained is None:  # whose table says it too
             self._say(plan.notes, publisher)
-        running = RunningCell(self._shell, request, plan, publisher, explained, self.limits, number)
-        running.start(Tree(number, spawner(), group), button)
+        running = RunningCell(
+            self._shell, request, plan, publisher, explained, self.limits, number, planned
+        )
+        others = [] if planned is None else [Path(each) for each in planned.cell.others]
+        running.start(Tree(number, spawner(), group, others, make=planned is None), button)
         self.footprint = running.footprint
         self._say(quiesce.take_notes(), publisher)
+        if planned is not None and explained is None:
+            from nsmagic.notebook.obituary import read_back
+
+            self._say(filter(None, (read_back(planned), planned.note)), publisher)
         if not request.ours.bg or button.pressed:
             running.finish()
             return None
@@ -82,19 +91,31 @@ class Runner:
                 publisher.note(note)
             self._noted.add(note)
 
+    def _limited(self, request: Request, number: int) -> LiveGroup | None:
+        """Plan the group that the cell asks for; CgroupError where there cannot be one."""
+        if not request.wish.cgroup:
+            return None
+        from nsmagic.run.groups import groups  # loading nsmagic does not wait for it
+
+        ours = request.ours
+        return groups().plan(ours.name or f"cell-{number}", request.wish.limits, strict=ours.strict)
+
     def _group(self, request: Request, number: int) -> Path | None:
         """Name a cgroup for the cell where no PID namespace will end its tree."""
         if "pid" in request.wish.namespaces and not request.ours.strict:
             return None
         place = cgroups.private_place(probe=not request.ours.dry_run)
-        return None if place is None else place / f"nsmagic-{os.getpid()}-cell{number}"
+        return None if place is None else place / f"nsmagic-{os.getpid()}-cell-{number}"
 
-    def _plan(self, request: Request, group: Path | None) -> Plan:
+    def _plan(self, request: Request, group: Path | None, planned: LiveGroup | None) -> Plan:
         wish, ours = request.wish, request.ours
         if ours.bg:  # its outside steps are done while the notebook may go to another directory
             kept = tuple((name, str(Path(file).absolute())) for name, file in wish.persist)
             wish = replace(wish, persist=kept)
-        situation = read_situation(wish, None if group is None else str(group))
+        situation = replace(
+            read_situation(wish, None if group is None else str(group)),
+            group=None if planned is None else planned.cell,
+        )
         body = steps.Exec(argv=request.argv) if request.argv else steps.RunPython()
         return make_plan(wish, situation, body, strict=ours.strict, init=ours.init)
 
@@ -122,11 +143,12 @@ class RunningCell:
         explained: ExplainView | None,
         limits: OutputLimits,
         number: int,
+        planned: LiveGroup | None,
     ) -> None:
         self._shell, self._request, self._plan = shell, request, plan
         self._publisher, self._explained = publisher, explained
         self._name = request.program[0] if request.program else "the cell"
-        self._number = number
+        self._number, self._planned = number, planned
         self._log = LogFile(cell=number, hold=limits.head, eager=request.ours.bg)
         shown = CellOutput(
             publisher.text, log=self._log, limits=limits, now=time.monotonic,
@@ -150,11 +172,20 @@ class RunningCell:
         self._sandbox = Sandbox(
             self._plan, self._launcher(text), tree, self._listener,
             timeout=ours.timeout, terminal=Terminal(text) if ours.tty else None,
-            entered=self.footprint.entered,
+            entered=self.footprint.entered, group=self._planned,
         )  # fmt: skip
         self._listener.asking = self._sandbox.asking
         button.aim(self._stop)
-        self._sandbox.start()
+        try:
+            self._sandbox.start()
+        except StepError as refused:
+            if self._explained is not None:
+                self._explained.update(self._sandbox.result, refused)
+            raise
+        if self._planned is not None:
+            from nsmagic.run.groups import groups
+
+            groups().live[self._planned.group.name] = self._planned
 
     def _begin(self) -> Footprint:
         from nsmagic.notebook.footprint import Footprint  # loading nsmagic does not wait for it
@@ -220,11 +251,24 @@ class RunningCell:
             self.footprint.ended(left=self._sandbox.result.left)
             self._output.finish()
             self._tell_left(self._sandbox.result)
+            self._bury()
             if self._explained is not None:
                 self._explained.update(self._sandbox.result, refused)
 
+    def _bury(self) -> None:
+        """Forget the cell's group, and say which of its limits were hit without ending the cell."""
+        if self._planned is None:
+            return
+        from nsmagic.notebook import obituary
+        from nsmagic.run.groups import groups
+
+        groups().live.pop(self._planned.group.name, None)
+        error = "" if self._listener.error is None else str(self._listener.error["ename"])
+        for line in obituary.warnings(self._sandbox.result, error):
+            self._publisher.note(line)
+
     def _tell_left(self, result: Result) -> None:
-        if result.left and not result.stopped:
+        if result.left and not result.stopped and not result.all_killed:
             some = "1 process" if result.left == 1 else f"{result.left} processes"
             self._publisher.note(f"ended {some} that outlived the cell; a box keeps them: --name")
 

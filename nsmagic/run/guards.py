@@ -11,10 +11,10 @@ from nsmagic.linux import cgroups
 
 
 class Guard:
-    """The main process of one cell, by pidfd, and the cell's cgroup; either may be unknown."""
+    """The main process of one cell, by pidfd, and its cgroup's directories; all may be unknown."""
 
     def __init__(self) -> None:
-        self.cgroup: Path | None = None
+        self.cgroups: tuple[Path, ...] = ()
         self._pidfd = -1
 
     def take(self, pidfd: int) -> None:
@@ -33,12 +33,12 @@ class Guard:
         if self._pidfd >= 0:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        if self.cgroup is not None:
-            with suppress(OSError):  # gone already, or never made
-                cgroups.kill(self.cgroup)
+        for cgroup in self.cgroups[:1]:  # v2 where there is one, which kills at one blow
+            with suppress(OSError):  # gone already, never made, or of v1
+                cgroups.kill(cgroup)
 
     def remove(self) -> None:
         """Remove the cgroup, once it is empty."""
-        if self.cgroup is not None:
+        for cgroup in self.cgroups:
             with suppress(OSError):
-                cgroups.remove(self.cgroup)
+                cgroups.end(cgroup)

@@ -91,6 +91,10 @@ class ForkLauncher:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         os.close(self.pidfd)
         self._first = self.pid
+        if self._first and self._plan.isolation.cgroup:
+            # Linux charges memory that processes share to the group of the oldest of them.
+            os.waitpid(self._first, 0)
+            self._first = 0
         self.pid = self.cell
         self.pidfd = self.cell_fd = os.pidfd_open(self.pid)
 

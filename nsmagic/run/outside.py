@@ -1,18 +1,48 @@
-"""Doing the steps that only a process outside the new namespaces can do, on the child's behalf."""
+"""Doing the steps that are not the child's own: ahead of it, or on its behalf from outside."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from functools import singledispatch
 from pathlib import Path
 
 from nsmagic.linux import syscalls
 from nsmagic.run.ledger import ledger
-from nsmagic.run.perform import write_file
+from nsmagic.run.perform import perform, write_file
 from nsmagic.wish import steps
+from nsmagic.wish.errors import StepError
+from nsmagic.wish.plan import Plan
 from nsmagic.wish.steps import Step
+
+
+def perform_ahead(plan: Plan, spent: list[float]) -> None:
+    """Do the steps that come before there is a process; add to `spent` the milliseconds of each.
+
+    StepError if Linux refuses one.
+    """
+    for index, step in enumerate(plan.steps):
+        if step.ahead:
+            start = time.monotonic()
+            try:
+                perform(step)
+            except OSError as error:
+                raise refusal(plan, index, error) from None
+            spent.append((time.monotonic() - start) * 1e3)
+
+
+def refusal(plan: Plan, index: int, error: OSError) -> StepError:
+    """Return what to raise for a step that Linux refused, with the reason and what to type."""
+    # Imported now: nothing of it is needed until Linux refuses something.
+    from nsmagic.linux.circumstances import read_circumstances
+    from nsmagic.wish.hints import hint_for
+
+    step, number = plan.steps[index], error.errno or 0
+    hint = hint_for(step, number, read_circumstances(plan, step))
+    path = None if error.filename is None else os.fsdecode(error.filename)
+    return StepError(step, number, error.strerror or "", path, hint)
 
 
 @singledispatch

@@ -40,12 +40,15 @@ class Handover(Protocol):
 def perform_all(plan: Sequence[Step], channel: Channel, handover: Handover) -> list[float]:
     """Do every step but the last (the body) in this process; return milliseconds for each.
 
-    A step that Linux refuses is reported on `channel` and ends the process.
+    Those that were done `ahead` are passed over.  A step that Linux refuses is reported on
+    `channel` and ends the process.
     """
     spent: list[float] = []
     dumpable = syscalls.prctl(syscalls.PR_GET_DUMPABLE)
     with ExitStack() as noted:  # the parent takes note while we go on
         for index, step in enumerate(plan[:-1]):
+            if step.ahead:
+                continue
             start = time.time()  # the wall clock, because a time namespace moves all others
             try:
                 if isinstance(step, steps.Fork):
@@ -127,8 +130,19 @@ def _(step: steps.SetClock) -> None:
 
 
 @perform.register
+def _(step: steps.MakeCgroup) -> None:
+    os.mkdir(step.cgroup)  # noqa: PTH102  (no pathlib in the spawner's helpers)
+
+
+@perform.register
+def _(step: steps.SetLimit) -> None:
+    write_file(step.file, step.text)
+
+
+@perform.register
 def _(step: steps.EnterCgroup) -> None:
-    write_file(f"{step.cgroup}/cgroup.procs", "0")
+    alone = len(os.listdir("/proc/self/task")) == 1
+    write_file(f"{step.cgroup}/{step.file if alone else 'cgroup.procs'}", "0")
 
 
 @perform.register

@@ -6,7 +6,11 @@ import os
 import resource
 import signal
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
+
+if TYPE_CHECKING:
+    from nsmagic.linux.cgroups.oom import OomReport
+    from nsmagic.wish.limits import Limit
 
 # Of the real-time signals only the first and the last have names, signal(7).
 _NAMED: Final = frozenset(int(named) for named in signal.Signals)
@@ -32,7 +36,8 @@ class Result:
 
     `stopped` says why we ended it: `interrupted`, `timeout`, `start` or empty.  `spent` holds
     milliseconds per step of the plan, `seconds` the wall time, `left` how many processes outlived
-    the main one.
+    the main one.  `limits` and `oom` are those of the cell's own cgroup and what its counters tell,
+    if it had one; `all_killed` says that we did what `oomgroup` asks for.
     """
 
     status: int = 0
@@ -41,6 +46,9 @@ class Result:
     usage: Usage = field(default_factory=Usage)
     left: int = 0
     spent: list[float] = field(default_factory=list)
+    limits: tuple[Limit, ...] = ()
+    oom: OomReport | None = None
+    all_killed: bool = False
 
     @property
     def exit_code(self) -> int | None:
@@ -62,6 +70,12 @@ class Result:
         if number in _NAMED:
             return signal.Signals(number).name
         return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether the OOM killer, which sends SIGKILL, ended the main process."""
+        killed = self.all_killed or (self.oom is not None and self.oom.kills > 0)
+        return killed and not self.stopped and self.killed_by == "SIGKILL"
 
     @property
     def ok(self) -> bool:

@@ -9,13 +9,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nsmagic.run.asking import pumping_aside
 from nsmagic.run.channel import Frame
 from nsmagic.run.launch import Launcher
 from nsmagic.run.listener import Listener
-from nsmagic.run.outside import perform_outside
+from nsmagic.run.outside import perform_ahead, perform_outside, refusal
 from nsmagic.run.pipes import Output, OutputPipe, waiting
 from nsmagic.run.result import Result
 from nsmagic.run.terminal import Terminal
@@ -23,6 +23,9 @@ from nsmagic.run.tree import Tree
 from nsmagic.wish import steps
 from nsmagic.wish.errors import ChannelError, StepError
 from nsmagic.wish.plan import Plan
+
+if TYPE_CHECKING:
+    from nsmagic.run.groups import LiveGroup
 
 START_SECONDS: Final = 10.0
 _ET: Final = select.EPOLLIN | select.EPOLLET
@@ -35,14 +38,14 @@ class Sandbox:
     def __init__(
         self, plan: Plan, launcher: Launcher, tree: Tree, listener: Listener,
         *, timeout: float | None = None, terminal: Terminal | None = None,
-        entered: Callable[[int], None] = lambda _: None,
+        entered: Callable[[int], None] = lambda _: None, group: LiveGroup | None = None,
     ) -> None:  # fmt: skip
         self.plan = plan
         self._out: Output = terminal or OutputPipe()
         self._err: Output = terminal or OutputPipe()
         self.result = Result()
         self._launcher, self._tree, self._listener = launcher, tree, listener
-        self._timeout, self._entered = timeout, entered
+        self._timeout, self._entered, self._group = timeout, entered, group
         self._ready = self._over = False
         self._forks = any(isinstance(step, steps.Fork) for step in plan.steps)
         self._forked_all = not self._forks
@@ -84,6 +87,10 @@ class Sandbox:
             for pipe in {self._out, self._err}:
                 self._cleanup.callback(pipe.close)
             self._cleanup.callback(self._tree.clear)
+            perform_ahead(self.plan, self.result.spent)
+            self._ahead = list(self.result.spent)
+            if self._group is not None:
+                self._group.begin()
             self._channel = self._launcher.start(self._out.write_end, self._err.write_end)
             self._cleanup.callback(self._channel.close)
             self._cleanup.callback(self._launcher.close)
@@ -101,6 +108,8 @@ class Sandbox:
                 raise
             finally:
                 self._over = True
+            if self._group is not None:
+                self._group.end(self.result)
             self.result.left = self._tree.clear() + self._launcher.left
             self._drain()
         self.result.seconds = time.monotonic() - self._started_at
@@ -116,6 +125,8 @@ class Sandbox:
             self._poller.register(pipe.read_end, _ET | pipe.also)
         self._poller.register(self._channel.sock.fileno(), _ET)
         self._poller.register(self._wake, select.EPOLLIN)
+        if self._group is not None and self._group.watch is not None:
+            self._poller.register(self._group.watch.fileno(), self._group.watch.poll_for)
         self._adopt()
 
     def _adopt(self) -> None:
@@ -133,12 +144,15 @@ class Sandbox:
             handlers.get(self._listed.popleft(), lambda: None)()
 
     def _handlers(self) -> dict[int, Callable[[], None]]:
-        return {
+        handlers: dict[int, Callable[[], None]] = {
             self._err.read_end: lambda: self._read("stderr", self._err),
             self._out.read_end: lambda: self._read("stdout", self._out),
             self._channel.sock.fileno(): self._read_channel,
             self._wake: self._woken,
         }
+        if self._group is not None and self._group.watch is not None:
+            handlers[self._group.watch.fileno()] = self._out_of_memory
+        return handlers
 
     def _pump(self) -> None:
         handlers = self._handlers()
@@ -225,14 +239,10 @@ class Sandbox:
             self._channel.send(kind, **data)
 
     def _failed(self, frame: Frame) -> None:
-        # Imported now: nothing of it is needed until Linux refuses something.
-        from nsmagic.linux.circumstances import read_circumstances
-        from nsmagic.wish.hints import hint_for
-
-        step, number = self.plan.steps[frame.data["index"]], frame.data["errno"]
-        self.result.spent = frame.data["spent"]
-        hint = hint_for(step, number, read_circumstances(self.plan, step))
-        self._refused = StepError(step, number, frame.data["text"], frame.data["path"], hint)
+        data = frame.data
+        self.result.spent = [*self._ahead, *data["spent"]]
+        error = OSError(data["errno"], data["text"], data["path"])
+        self._refused = refusal(self.plan, data["index"], error)
 
     def _started(self, frame: Frame) -> None:
         self._ready = True
@@ -240,12 +250,19 @@ class Sandbox:
             self._entered(self._launcher.cell)
         if self.result.stopped:  # while there was no process yet that could be killed
             self._tree.kill()
-        self.result.spent = frame.data["spent"]
+        self.result.spent = [*self._ahead, *frame.data["spent"]]
         self._listener.ready(self.result)
 
     def _woken(self) -> None:
         for _ in range(os.eventfd_read(self._wake)):
             self._stop("interrupted")
+
+    def _out_of_memory(self) -> None:
+        """Do what memory.oom.group does on cgroup v2."""
+        if self._group is not None and self._group.watch is not None:
+            self._group.watch.acknowledge()
+        self.result.all_killed = True
+        self._tree.kill()
 
     def _stop(self, why: str) -> None:
         now = time.monotonic()

@@ -157,8 +157,8 @@ class Spawner:
     def on_guard(self, frame: Frame) -> None:
         """Remember a process (by pidfd) or a cgroup of a cell."""
         guard = self.guards.setdefault(frame.data["cell"], Guard())
-        if frame.data.get("cgroup"):
-            guard.cgroup = Path(frame.data["cgroup"])
+        if frame.data.get("cgroups"):
+            guard.cgroups = tuple(map(Path, frame.data["cgroups"]))
         if self.control.fds:
             guard.take(self.control.fds.pop(0))
 

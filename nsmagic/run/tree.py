@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -20,23 +21,35 @@ class Tree:
     """The cell's processes: the main one by pidfd, all of them by cgroup where there is one.
 
     In a new PID namespace the end of the main process is the end of all; without either, the
-    keeper (`nsmagic.run.keeper`) sees to it.  `deadline` is when `tick` is wanted, in the seconds
+    keeper (`nsmagic.run.keeper`) sees to it.  `cgroup` is a directory of cgroup v2, `others` are
+    those of the same group in v1 hierarchies; all are removed at the end, and with `make` the first
+    is made now.  `deadline` is when `tick` is wanted, in the seconds
     of `stop`; None while no stop is under way.
     """
 
-    def __init__(self, cell: int, guard: SpawnerClient, cgroup: Path | None = None) -> None:
+    def __init__(
+        self, cell: int, guard: SpawnerClient, cgroup: Path | None = None,
+        others: Sequence[Path] = (), *, make: bool = True,
+    ) -> None:  # fmt: skip
         self.cgroup = cgroup
+        self._others = tuple(others)
         self.pid = 0
         self._cell, self._guard = cell, guard
         self._pidfd = -1
-        self._guarded = cgroup is not None
+        self._guarded = bool(self._directories)
         self._next: list[signal.Signals] = []
         self.deadline: float | None = None
-        if cgroup is not None:
+        if self._guarded:
             # First the guard, then the group: whenever the kernel dies, somebody knows of it.
-            ledger().note("cgroup", str(cgroup))
-            guard.ask("guard", cell=cell, cgroup=str(cgroup))
+            for directory in self._directories:
+                ledger().note("cgroup", str(directory))
+            guard.ask("guard", cell=cell, cgroups=[str(each) for each in self._directories])
+        if cgroup is not None and make:
             cgroup.mkdir()
+
+    @property
+    def _directories(self) -> tuple[Path, ...]:
+        return self._others if self.cgroup is None else (self.cgroup, *self._others)
 
     def adopt(self, pid: int, pidfd: int, *, guard: bool) -> None:
         """Take the process `pid`, which `pidfd` names for good, as the main one.
@@ -97,11 +110,16 @@ class Tree:
         """End what outlived the main process; return how many processes that were."""
         self._forget()
         left = 0
-        if self.cgroup is not None:
+        directories = self._directories
+        if self.cgroup is not None and self.cgroup.exists():
             left = cgroups.kill(self.cgroup)
             cgroups.remove(self.cgroup)
-            ledger().forget("cgroup", str(self.cgroup))
-            self.cgroup = None
+        for directory in self._others:
+            with suppress(FileNotFoundError):  # refused before it was made
+                cgroups.end(directory)
+        self.cgroup, self._others = None, ()
+        for directory in directories:
+            ledger().forget("cgroup", str(directory))
         if self._guarded:
             self._guarded = False
             with suppress(NsmagicError):  # a spawner that is gone guards nothing

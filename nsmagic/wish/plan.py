@@ -14,7 +14,7 @@ from typing import Any
 from nsmagic.wish import steps
 from nsmagic.wish.accounts import NOBODY, Account
 from nsmagic.wish.errors import WishError
-from nsmagic.wish.groups import Group
+from nsmagic.wish.groups import CellGroup
 from nsmagic.wish.idmaps import Ids, id_lines
 from nsmagic.wish.inside import inside
 from nsmagic.wish.isolation import IdMap, Isolation, SubIds
@@ -45,7 +45,7 @@ class Situation:
     old_root: bool = False
     outside: Account = NOBODY
     cgroup: str | None = None
-    group: Group | None = None
+    group: CellGroup | None = None
     own_paths: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -82,7 +82,7 @@ def make_plan(
             "without --fork the cell's first child is PID 1 of the new namespace: "
             "once that has ended, fork(2) gives ENOMEM"
         )
-    if situation.group is not None and any(limit.implied for limit in situation.group.limits):
+    if situation.group is not None and situation.group.implied:
         notes.append("mem= forbids swap too (swap=0): give swap=, or --strict to leave it alone")
     listed = (
         *(() if situation.group is None else situation.group.steps()),
@@ -126,7 +126,7 @@ def _lacked_capability(wish: Isolation, situation: Situation) -> str:
 def _enter(wish: Isolation, situation: Situation) -> Iterator[Step]:
     if situation.group is not None:
         for directory in situation.group.others:
-            yield steps.EnterCgroup(cgroup=directory)
+            yield steps.EnterCgroup(cgroup=directory, file="tasks")
     if situation.cgroup is not None and _enters_first(wish):
         yield steps.EnterCgroup(cgroup=situation.cgroup)
 
@@ -135,9 +135,9 @@ def _enters_first(wish: Isolation) -> bool:
     """Whether the cell must be in its group before anything else is done.
 
     An --owner may not write there, and a new cgroup namespace has for its root the group in which
-    the process is that makes it, cgroup_namespaces(7).
+    the process is that makes it, cgroup_namespaces(7): that shall be the one asked for.
     """
-    return wish.owner is not None or "cgroup" in wish.namespaces
+    return wish.owner is not None or (wish.cgroup and "cgroup" in wish.namespaces)
 
 
 def _before_fork(wish: Isolation, situation: Situation) -> Iterator[Step]:

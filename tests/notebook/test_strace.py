@@ -70,7 +70,7 @@ VARYING = (
     (r"( <unfinished \.\.\.>)?\)\s+= (\?|\d+).*$", ")"),
     (r"^openat\(AT_FDCWD<[^>]*>", "openat(AT_FDCWD"),
     (r"\b\d+<", "FD<"),
-    (r"/proc/\d+/|nsmagic-\d+-cell\d+", lambda m: "/proc/PID/" if "/" in m[0] else "nsmagic-CELL"),
+    (r"/proc/\d+/|nsmagic-\d+-cell-\d+", lambda m: "/proc/PID/" if "/" in m[0] else "nsmagic-CELL"),
     (r'"(new[ug]idmap)", "\d+"', r'"\1", "PID"'),
     (r'^execve\("[^"]*", \["([^"/]*)"', r'execve(".../\1", ["\1"'),
     (r"0x\w+ /\* \d+ vars \*/", "ENV"),

@@ -42,7 +42,7 @@ def facts(pid: int) -> dict[str, Any]:
         "levels": len(status["NSpid"].split()),
         "cwd": os.readlink(proc / "cwd"),
         "root": os.readlink(proc / "root"),
-        "cgroup": re.sub(r"-(cell\d+|paste)$", "", (proc / "cgroup").read_text().strip()),
+        "cgroup": re.sub(r"-(cell-\d+|paste)$", "", (proc / "cgroup").read_text().strip()),
         **{name: (proc / name).read_text().split() for name in files},
         **{name: status[name].split() for name in STATUS},
     }

@@ -1,0 +1,134 @@
+"""The groups of this kernel's cells: where they can be made, and those that there are now."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from nsmagic.linux.cgroups.devices import resolved
+from nsmagic.linux.cgroups.group import Cgroup, named_group
+from nsmagic.linux.cgroups.limiting import Reading
+from nsmagic.linux.cgroups.oom import OomCounters, read_counters, report
+from nsmagic.linux.cgroups.oomwatch import OomWatch
+from nsmagic.linux.cgroups.places import Place, Places
+from nsmagic.run.result import Result
+from nsmagic.wish.groups import MEMBERS, CellGroup
+from nsmagic.wish.limits import Limit, overridden, values_of, with_implied
+
+
+class LiveGroup:
+    """The group of one cell, from the plan to its end.
+
+    `cell` is what the plan knows of it, `group` what Linux has, `note` what the person should know
+    about the place.  `watch` tells of a lack of memory.
+    """
+
+    def __init__(self, cell: CellGroup, group: Cgroup, note: str) -> None:
+        self.cell, self.group, self.note = cell, group, note
+        self.watch: OomWatch | None = None
+        self._before: OomCounters | None = None
+
+    @property
+    def kills_all(self) -> bool:
+        """Whether we must end the whole tree when one process was killed: v1 has no oomgroup."""
+        wished = values_of(self.cell.limits).get("oomgroup")
+        return bool(wished) and "memory" not in self.cell.controllers
+
+    def change(self, limits: tuple[Limit, ...]) -> tuple[Reading, ...]:
+        """Change limits now; return what Linux made of them.  CgroupError where it refuses."""
+        readings = self.group.set(limits)
+        self.cell = replace(self.cell, limits=overridden(self.cell.limits, limits))
+        return readings
+
+    def begin(self) -> None:
+        """Look at the counters: the group is made, and nothing is in it yet."""
+        self._before = read_counters(self.group)
+        if self.kills_all:
+            with suppress(OSError):  # no memory controller: then nobody is killed for memory
+                self.watch = OomWatch(self.group)
+
+    def end(self, result: Result) -> None:
+        """Tell `result` what the counters say, while the group is still there."""
+        if self.watch is not None:
+            self.watch.close()
+            self.watch = None
+        if self._before is not None and self.group.exists():
+            result.limits = self.cell.limits
+            result.oom = report(self.group, self._before)
+
+
+class Groups:
+    """Of one kernel.  `live` has those of cells and boxes that are there now, by name."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.places = Places()
+        self.live: dict[str, LiveGroup] = {}
+
+    def plan(self, name: str, limits: tuple[Limit, ...], *, strict: bool) -> LiveGroup:
+        """Return the group `name` with these limits and, unless `strict`, what they imply.
+
+        Nothing is made yet.  CgroupError where this machine or version of cgroups cannot have it.
+        """
+        place = self.places.find(limit.row for limit in limits)
+        limits = tuple(map(_on_devices, limits if strict else _with_what_is_here(limits, place)))
+        group = named_group(place, self.pid, name, [limit.row for limit in limits])
+        cell = CellGroup(
+            unified=None if group.v2 is None else str(group.v2),
+            controllers=frozenset(c for c, version in place.controllers.items() if version == 2),
+            v1=tuple((controller, str(path)) for controller, path in group.v1.items()),
+            limits=limits,
+            members=tuple(_members(place)),
+        )
+        return LiveGroup(cell, group, place.note)
+
+
+def _with_what_is_here(limits: tuple[Limit, ...], place: Place) -> tuple[Limit, ...]:
+    """Add what is implied, as far as this machine can have it."""
+    return tuple(
+        limit
+        for limit in with_implied(limits)
+        if not limit.implied or (place.has(limit.row) and _counts_swap(place))
+    )
+
+
+def _counts_swap(place: Place) -> bool:
+    memory = place.v1.get("memory")
+    if memory is not None:
+        return (memory / "memory.memsw.limit_in_bytes").exists()
+    return Path("/proc/swaps").exists()  # CONFIG_SWAP: then every group has memory.swap.max
+
+
+def _on_devices(limit: Limit) -> Limit:
+    if limit.key != "io":
+        return limit
+    return replace(limit, value=tuple(map(resolved, limit.value)))
+
+
+def _members(place: Place) -> Iterator[tuple[str, str]]:
+    cpuset = place.v1.get("cpuset")
+    if cpuset is not None:
+        for file in MEMBERS:
+            yield file, (cpuset / file).read_text().strip()
+
+
+_known: list[Groups] = []
+
+
+def groups() -> Groups:
+    """Return those of this process."""
+    if not _known or _known[-1].pid != os.getpid():
+        _known[:] = [Groups()]
+        atexit.register(close_groups)
+    return _known[-1]
+
+
+def close_groups() -> None:
+    """Put back what this process changed to have places for groups."""
+    if _known and _known[-1].pid == os.getpid():
+        _known[-1].places.close()
+    _known.clear()
