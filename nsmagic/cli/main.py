@@ -38,6 +38,7 @@ class Command:
 
 COMMANDS: Final = (
     Command(name="lab", module="lab", help="copy the notebooks and open JupyterLab on them"),
+    Command(name="doctor", module="doctor", help="try what works here, and say why what does not"),
     Command(name="clean", module="clean", help="remove what kernels that died left"),
     Command(name="kernel", module="kernel", help="install kernels, and whole kernels in a box"),
     Command(name="unshare", module="twins", twin=True, help="run a program in new namespaces"),

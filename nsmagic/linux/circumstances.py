@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nsmagic.linux import syscalls
+from nsmagic.linux.environment import container
 from nsmagic.linux.places import look_up, look_up_program, mounts
 from nsmagic.linux.situation import granted_ranges
 from nsmagic.wish import steps
@@ -23,10 +24,7 @@ from nsmagic.wish.refusal import Refusal
 from nsmagic.wish.steps import Step
 
 _WHOLE: Final = ["0", "0", "4294967295"]
-_MARKS: Final = {"/.dockerenv": "docker", "/run/.containerenv": "podman"}
 _MADE_FOR_MOUNTS: Final = ("/proc/sys/fs/binfmt_misc", "/proc/fs/nfsd", "/proc/openprom")
-# What gVisor says on every machine.
-_GVISOR: Final = "#1 SMP Sun Jan 10 15:06:54 PST 2016"
 
 
 def read_circumstances(plan: Plan | None = None, step: Step | None = None) -> Circumstances:
@@ -57,7 +55,7 @@ def _machine() -> dict[str, Any]:
     found = re.match(r"(\d+)\.(\d+)", platform.release())
     uids, gids = (_text(f"/proc/self/{kind}_map") for kind in ("uid", "gid"))
     return {
-        "container": _container(),
+        "container": container(),
         "linux": (int(found[1]), int(found[2])) if found else (0, 0),
         "user_namespaces_off": _text("/proc/sys/kernel/unprivileged_userns_clone") == "0",
         "apparmor": _text("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1",
@@ -140,20 +138,6 @@ def _unshare_filtered() -> bool:
     except OSError:
         return True
     return False
-
-
-def _container() -> str:
-    version = _text("/proc/version")
-    if "Microsoft" in version and "WSL2" not in version:  # WSL 2 says "microsoft-standard-WSL2"
-        return "wsl1"
-    if _GVISOR in version:
-        return "gvisor"
-    if "KUBERNETES_SERVICE_HOST" in os.environ:
-        return "kubernetes"
-    for file, name in _MARKS.items():
-        if Path(file).exists():
-            return name
-    return os.environ.get("container", "")  # noqa: SIM112 - set so by systemd-nspawn, lxc, podman
 
 
 def _chrooted(points: list[str]) -> bool:

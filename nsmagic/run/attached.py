@@ -11,10 +11,11 @@ import select
 import signal
 import socket
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from typing import Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from nsmagic.linux import syscalls
 from nsmagic.run.channel import Channel, Frame
@@ -26,6 +27,9 @@ from nsmagic.run.result import Result
 from nsmagic.wish import steps
 from nsmagic.wish.errors import StepError
 from nsmagic.wish.plan import Plan
+
+if TYPE_CHECKING:
+    from nsmagic.wish.circumstances import Circumstances
 
 TIMEOUT: Final = "timeout"
 
@@ -60,15 +64,27 @@ class Execute:
         os._exit(255)
 
 
+def _read_facts(plan: Plan, step: steps.Step) -> Circumstances:
+    from nsmagic.linux.circumstances import read_circumstances
+
+    return read_circumstances(plan, step)
+
+
 class Attached:
-    """One run of a plan.  `ready` is called with the milliseconds of each step."""
+    """One run of a plan.  `ready` is called with the milliseconds of each step.
+
+    `before` is done in the child before the first step; where it raises OSError, `told` gets a
+    frame `unable`.  `facts` returns what may explain a refused step.
+    """
 
     def __init__(
         self, plan: Plan, body: Body, *, ready: Callable[[list[float]], None] = lambda _: None,
-        told: Callable[[Frame], None] = lambda _: None,
+        told: Callable[[Frame], None] = lambda _: None, before: Callable[[], None] = lambda: None,
+        facts: Callable[[Plan, steps.Step], Circumstances] = _read_facts,
     ) -> None:  # fmt: skip
         self._plan, self._body = plan, body
         self._ready, self._told = ready, told
+        self._before, self._facts = before, facts
         self._refused: StepError | None = None
         self._status: int | None = None
         self._undo: list[Callable[[], None]] = []
@@ -109,16 +125,26 @@ class Attached:
     def _child(self, end: socket.socket, parent: int) -> NoReturn:
         try:
             self._channel.sock.close()
+            channel = Channel(end)
+            self._prepare(channel)
             syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != parent:
                 os._exit(255)
             reset_signals()
-            channel = Channel(end)
             spent = perform_all(self._plan.steps, channel, _ToParent(channel))
             channel.send("ready", spent=spent)
             self._body(channel, spent)
+        except BaseException:  # noqa: BLE001 - told, and the process ends
+            os.write(2, traceback.format_exc().encode())
         finally:  # whatever happens, this copy must not return to the caller's code
             os._exit(255)
+
+    def _prepare(self, channel: Channel) -> None:
+        try:
+            self._before()
+        except OSError as error:
+            channel.send("unable", errno=error.errno, text=error.strerror)
+            os._exit(1)
 
     def _pump(self, limit: float | None) -> None:
         poller = select.poll()
@@ -176,13 +202,11 @@ class Attached:
             self._channel.send(kind, **data)
 
     def _failed(self, frame: Frame) -> None:
-        # Imported now: nothing of it is needed until Linux refuses something.
-        from nsmagic.linux.circumstances import read_circumstances
-        from nsmagic.wish.hints import hint_for
+        from nsmagic.wish.hints import hint_for  # nothing of it is needed until Linux refuses
 
         step, number = self._plan.steps[frame.data["index"]], frame.data["errno"]
         self.result.spent = frame.data["spent"]
-        hint = hint_for(step, number, read_circumstances(self._plan, step))
+        hint = hint_for(step, number, self._facts(self._plan, step))
         self._refused = StepError(step, number, frame.data["text"], frame.data["path"], hint)
 
     def _on_ready(self, frame: Frame) -> None:

@@ -1,0 +1,107 @@
+"""The report as lines for a terminal, aligned; in colour if asked."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from nsmagic.doctor.report import LabVerdict, Report, System
+from nsmagic.doctor.verdict import WAYS, State, Verdict
+
+WORDS: Final[dict[State, str]] = {
+    "works": "works", "refused": "does not", "untried": "not tried",
+}  # fmt: skip
+_COLOURS: Final = {
+    "works": "32", "refused": "31", "untried": "2", "full": "32", "partly": "33", "bold": "1",
+    "fix": "36",
+}  # fmt: skip
+_INDENT: Final = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Verdicts of one group that say the same, together; `names` of the checks."""
+
+    group: str
+    state: State
+    way: str
+    names: tuple[str, ...]
+    errno: str
+    why: str
+    fix: str
+
+
+def rows(verdicts: tuple[Verdict, ...]) -> list[Row]:
+    """Return the verdicts with those of a group that say the same in one row, in their order."""
+    together: dict[tuple[str, State, str, str, str, str], list[str]] = {}
+    for each in verdicts:
+        key = (each.group, each.state, WAYS[each.way], each.errno, each.why, each.fix)
+        together.setdefault(key, []).append(each.name)
+    return [
+        Row(group=key[0], state=key[1], way=key[2], names=tuple(names), errno=key[3], why=key[4],
+            fix=key[5])
+        for key, names in together.items()
+    ]  # fmt: skip
+
+
+def summary(system: System, version: str) -> list[str]:
+    """Return where and as whom, in a few sentences."""
+    who = "root (uid 0)" if system.uid == 0 else f"uid {system.uid}, an ordinary user"
+    if system.lacking and len(system.lacking) <= 5:
+        who += f" without {', '.join(system.lacking)}"
+    elif system.lacking:
+        who += f" without {len(system.lacking)} capabilities, CAP_SYS_ADMIN among them"
+        who = who if "CAP_SYS_ADMIN" in system.lacking else who.partition(", CAP_SYS")[0]
+    places = [f"{each.title} ({each.fact})" for each in system.environments]
+    about = "; ".join([*places, *system.facts]) or "no container and no restriction seen"
+    return [
+        f"nsmagic {version}, Linux {system.linux}, {system.distribution}, Python {system.python}",
+        f"You are {who}.",
+        f"This is: {about}.",
+    ]
+
+
+def lines(report: Report, *, colour: bool = False, width: int = 100) -> Iterator[str]:
+    """Yield the lines, each at most `width` characters, if no command in it is longer."""
+
+    def dye(kind: str, text: str) -> str:
+        return f"\x1b[{_COLOURS[kind]}m{text}\x1b[0m" if colour else text
+
+    for sentence in summary(report.system, report.version):
+        yield from textwrap.wrap(sentence, width)
+    group = ""
+    for row in rows(report.verdicts):
+        if row.group != group:
+            group = row.group
+            yield ""
+            yield dye("bold", group)
+        state = dye(row.state, WORDS[row.state].ljust(11))
+        errno = f" ({row.errno})" if row.errno else ""
+        yield from _hang(f"  {state}{row.way:11}", " ".join(row.names) + errno, width)
+        for kind, text in (("why", row.why), ("fix", row.fix)):
+            if text:
+                wrapped = _hang(f"{'':13}{kind}: ", text, width, 18)
+                yield from (dye("fix", line) if kind == "fix" else line for line in wrapped)
+    if report.labs:
+        yield ""
+        yield dye("bold", "Labs")
+        for lab in report.labs:
+            yield from _lab(lab, dye(lab.state, lab.state.ljust(11)), width)
+
+
+def _lab(lab: LabVerdict, state: str, width: int) -> Iterator[str]:
+    yield f"  {state}{lab.name}: {lab.title}"
+    for step in dict.fromkeys(each.step for each in lab.missing):
+        needs = sorted({each.need for each in lab.missing if each.step == step})
+        yield from _hang(f"{'':13}", f"skipped: {step} (needs {', '.join(needs)})", width, 13)
+
+
+def _hang(head: str, text: str, width: int, indent: int = _INDENT) -> list[str]:
+    """Wrap `text` behind `head`, which may hold colours, so that it hangs at `indent`."""
+    wrapped = textwrap.wrap(
+        text, max(30, width - indent), break_long_words=False, break_on_hyphens=False
+    )
+    first, *more = wrapped or [""]
+    return [head + first, *(" " * indent + line for line in more)]
