@@ -10,10 +10,11 @@ from nsmagic.doctor import trials
 from nsmagic.doctor.trials import Trial
 from nsmagic.doctor.verdict import Way
 
-NAMESPACES, IDS, MOUNTS, NETWORK, PROCESSES, TOOLS = (
-    "Namespaces", "User and group ids", "Mounts and roots", "Network", "Processes and machine",
-    "Programs",
+GROUPS: Final = (
+    "Namespaces", "User and group ids", "Mounts and roots", "Network", "Cgroups",
+    "Processes and machine", "Programs",
 )  # fmt: skip
+NAMESPACES, IDS, MOUNTS, NETWORK, CGROUPS, PROCESSES, TOOLS = GROUPS
 _BOTH: Final[tuple[Way, ...]] = ("root", "rootless")
 
 

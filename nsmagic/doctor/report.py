@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import nsmagic
+from nsmagic.doctor.checks import GROUPS
 from nsmagic.doctor.examine import Examiner, examine
+from nsmagic.doctor.groups import examine_groups
 from nsmagic.doctor.verdict import Verdict, Way
 from nsmagic.linux.environment import Seen, find_environments
 from nsmagic.wish.circumstances import Circumstances
@@ -95,7 +97,9 @@ class Report:
 def make_report() -> Report:
     """Try everything; labs are added by who knows them (`lab_verdict`)."""
     examiner = Examiner()
-    return Report(system=_system(examiner), verdicts=tuple(examine()))
+    verdicts = [*examine(), *examine_groups()]
+    verdicts.sort(key=lambda each: GROUPS.index(each.group))
+    return Report(system=_system(examiner), verdicts=tuple(verdicts))
 
 
 def lab_verdict(

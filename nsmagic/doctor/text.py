@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nsmagic.doctor.report import LabVerdict, Report, System
-from nsmagic.doctor.verdict import WAYS, State, Verdict
+from nsmagic.doctor.verdict import WAYS, State, Verdict, Way
 
 WORDS: Final[dict[State, str]] = {
     "works": "works", "refused": "does not", "untried": "not tried",
@@ -18,6 +18,7 @@ _COLOURS: Final = {
     "fix": "36",
 }  # fmt: skip
 _INDENT: Final = 24
+_BOTH: Final = "either way"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +36,18 @@ class Row:
 
 def rows(verdicts: tuple[Verdict, ...]) -> list[Row]:
     """Return the verdicts with those of a group that say the same in one row, in their order."""
-    together: dict[tuple[str, State, str, str, str, str], list[str]] = {}
+    names: dict[tuple[str, State, str, str, str, Way], list[str]] = {}
     for each in verdicts:
-        key = (each.group, each.state, WAYS[each.way], each.errno, each.why, each.fix)
-        together.setdefault(key, []).append(each.name)
+        key = (each.group, each.state, each.errno, each.why, each.fix, each.way)
+        names.setdefault(key, []).append(each.name)
+    ways: dict[tuple[tuple[str, State, str, str, str], tuple[str, ...]], list[Way]] = {}
+    for (*said, way), checks in names.items():
+        group, state, errno, why, fix = said
+        ways.setdefault(((group, state, errno, why, fix), tuple(checks)), []).append(way)
     return [
-        Row(group=key[0], state=key[1], way=key[2], names=tuple(names), errno=key[3], why=key[4],
-            fix=key[5])
-        for key, names in together.items()
+        Row(group=group, state=state, way=_BOTH if len(each) > 1 else WAYS[each[0]], names=checks,
+            errno=errno, why=why, fix=fix)
+        for ((group, state, errno, why, fix), checks), each in ways.items()
     ]  # fmt: skip
 
 
@@ -71,7 +76,7 @@ def lines(report: Report, *, colour: bool = False, width: int = 100) -> Iterator
 
     for sentence in summary(report.system, report.version):
         yield from textwrap.wrap(sentence, width)
-    group = ""
+    group, said = "", ""
     for row in rows(report.verdicts):
         if row.group != group:
             group = row.group
@@ -80,10 +85,14 @@ def lines(report: Report, *, colour: bool = False, width: int = 100) -> Iterator
         state = dye(row.state, WORDS[row.state].ljust(11))
         errno = f" ({row.errno})" if row.errno else ""
         yield from _hang(f"  {state}{row.way:11}", " ".join(row.names) + errno, width)
-        for kind, text in (("why", row.why), ("fix", row.fix)):
-            if text:
-                wrapped = _hang(f"{'':13}{kind}: ", text, width, 18)
-                yield from (dye("fix", line) if kind == "fix" else line for line in wrapped)
+        if row.why and row.why + row.fix == said:
+            yield f"{'':13}as above"
+            continue
+        if row.why:
+            said = row.why + row.fix
+            yield from _hang(f"{'':13}why: ", row.why, width, 18)
+        if row.fix:  # in one line, to be copied
+            yield f"{'':13}fix: {dye('fix', row.fix)}"
     if report.labs:
         yield ""
         yield dye("bold", "Labs")
