@@ -87,7 +87,8 @@ def complain_about(command: str, error: NsmagicError, status: int) -> int:
     """Print an error of the library and what to type; return the exit status for it."""
     sys.stdout.flush()
     text = str(error)
-    print(f"nsmagic {text if text.startswith(command) else f'{command}: {text}'}", file=sys.stderr)
+    named = text.startswith((f"{command}: ", f"{command} "))
+    print(f"nsmagic {text}" if named else f"nsmagic {command}: {text}", file=sys.stderr)
     if error.hint:
         print(error.hint, file=sys.stderr)
     return status

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shlex
 import signal
 import sys
@@ -34,6 +35,9 @@ from nsmagic.wish.usage import help_text
 
 TABLES: Final[dict[str, Table]] = {"unshare": UNSHARE, "chroot": CHROOT}
 
+_WORDS: Final = {
+    "this notebook": "this process", "the notebook": "the shell", "The notebook": "The shell",
+}  # fmt: skip
 # Exit statuses of env(1), chroot(1) and docker-run(1).
 REFUSED, CANNOT_RUN, NOT_FOUND, TIMED_OUT = 125, 126, 127, 124
 
@@ -68,13 +72,21 @@ def run_twin(name: str, words: Sequence[str]) -> int:
             return 0
         return _run(plan, wish, ours)
     except WishError as error:
-        return complain_about(name, error, USAGE)
+        return complain_about(name, _in_a_shell(error), USAGE)
     except StepError as error:
-        return complain_about(name, error, _status_of(error))
+        return complain_about(name, _in_a_shell(error), _status_of(error))
     except NsmagicError as error:
-        return complain_about(name, error, REFUSED)
+        return complain_about(name, _in_a_shell(error), REFUSED)
     except OSError as error:
         return complain_about(name, NsmagicError(f"could not begin: {error}"), REFUSED)
+
+
+def _in_a_shell(error: NsmagicError) -> NsmagicError:
+    """Say what the library says to a notebook's user in the words of a shell."""
+    hint = re.sub(r"%%?(unshare|chroot|nsenter|cgroup)\b", r"nsmagic \1", error.hint)
+    for notebook, shell in _WORDS.items():
+        hint = hint.replace(notebook, shell)
+    return NsmagicError(str(error), hint=hint)
 
 
 def _refuse_notebook(ours: Ours) -> None:
@@ -168,4 +180,6 @@ def shell_help(name: str) -> str:
     table = TABLES[name]
     extra = tuple(option for option in table.extra if option.field in _HERE)
     text = help_text(replace(table, program=f"nsmagic {name}", extra=extra, example=""))
-    return text.replace("Run the cell or a program", "Run a program")
+    return text.replace("the cell or a program", "a program").replace(
+        "the cell, Python or a program,", "a program"
+    )

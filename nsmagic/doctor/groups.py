@@ -21,6 +21,7 @@ from nsmagic.linux.cgroups.places import Place, Places
 from nsmagic.run.ledger import ledger
 from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.limits import BY_KEY, Row, parse_limits
+from nsmagic.wish.limits.names import group_name
 
 # How the lines of cgroups' hints begin that say what to do.
 _DO: Final = ("Start ", "As root", "Root can", "Make it", "pip ", "In a ")
@@ -95,7 +96,7 @@ def _try(row: Controller, places: Places) -> Verdict:
         verdict = replace(verdict, detail=_where(group, row))
     except CgroupError as error:
         why, fix = _split(error)
-        verdict = replace(verdict, state="refused", why=why, fix=fix)
+        verdict = replace(verdict, state="refused", errno=_errno(row), why=why, fix=fix)
     except OSError as error:
         why = f"{error.filename}: {error.strerror}"
         verdict = replace(verdict, state="refused", errno=_name(error.errno), why=why)
@@ -107,6 +108,22 @@ def _split(error: CgroupError) -> tuple[str, str]:
     lines = error.hint.splitlines()
     start = next((i for i, line in enumerate(lines) if line.startswith(_DO)), len(lines))
     return ".  ".join([str(error), *lines[:start]]) + ".", "   ".join(lines[start:])
+
+
+def _errno(row: Controller) -> str:
+    """Try mkdir(2) in our own group after all, and return what Linux says."""
+    found = read_hierarchies()
+    side = row.rows[0].v1 or row.rows[0].v2 if row.rows else None
+    place = (found.where(side.controller) if side else None) or found.v2
+    if place is None or place.own is None:
+        return ""
+    path = place.own / group_name(os.getpid(), "doctor-try")
+    try:
+        path.mkdir()
+        path.rmdir()
+    except OSError as error:
+        return _name(error.errno)
+    return ""
 
 
 def _name(number: int | None) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from nsmagic.doctor.report import LabVerdict, Report, System
-from nsmagic.doctor.verdict import WAYS, State, Verdict, Way
+from nsmagic.doctor.verdict import WAYS, State, Verdict
 
 WORDS: Final[dict[State, str]] = {
     "works": "works", "refused": "does not", "untried": "not tried",
@@ -36,19 +36,16 @@ class Row:
 
 def rows(verdicts: tuple[Verdict, ...]) -> list[Row]:
     """Return the verdicts with those of a group that say the same in one row, in their order."""
-    names: dict[tuple[str, State, str, str, str, Way], list[str]] = {}
+    found: dict[Row, list[str]] = {}
     for each in verdicts:
-        key = (each.group, each.state, each.errno, each.why, each.fix, each.way)
-        names.setdefault(key, []).append(each.name)
-    ways: dict[tuple[tuple[str, State, str, str, str], tuple[str, ...]], list[Way]] = {}
-    for (*said, way), checks in names.items():
-        group, state, errno, why, fix = said
-        ways.setdefault(((group, state, errno, why, fix), tuple(checks)), []).append(way)
-    return [
-        Row(group=group, state=state, way=_BOTH if len(each) > 1 else WAYS[each[0]], names=checks,
-            errno=errno, why=why, fix=fix)
-        for ((group, state, errno, why, fix), checks), each in ways.items()
-    ]  # fmt: skip
+        row = Row(group=each.group, state=each.state, way=WAYS[each.way], names=(),
+                  errno=each.errno, why=each.why, fix=each.fix)  # fmt: skip
+        found.setdefault(row, []).append(each.name)
+    joined: dict[Row, str] = {}
+    for row, names in found.items():
+        whole = replace(row, way="", names=tuple(names))
+        joined[whole] = _BOTH if whole in joined else row.way
+    return [replace(row, way=way) for row, way in joined.items()]
 
 
 def summary(system: System, version: str) -> list[str]:
