@@ -79,6 +79,16 @@ def status(pid: int, name: str) -> int:
     raise AssertionError(name)
 
 
+def groups_of(pid: int) -> list[str]:
+    """Directories of a kernel's cgroups; those of others come and go while we look."""
+    return sorted(
+        str(Path(folder, name))
+        for folder, names, _ in os.walk("/sys/fs/cgroup")
+        for name in names
+        if name.startswith(f"nsmagic-{pid}-")
+    )
+
+
 def state(kernel: KernelDriver) -> dict[str, object]:
     """What must not grow."""
     (spawner,) = spawners(kernel)
@@ -87,7 +97,7 @@ def state(kernel: KernelDriver) -> dict[str, object]:
         "children": children(kernel.pid),
         "the spawner's descriptors": descriptors(spawner),
         "the spawner": spawner,
-        "groups": sorted(Path("/sys/fs/cgroup").glob(f"**/nsmagic-{kernel.pid}-*")),
+        "groups": groups_of(kernel.pid),
     }
 
 
