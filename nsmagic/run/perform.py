@@ -248,7 +248,8 @@ def _fork_plainly(keep: bool, cgroup: int | None, channel: Channel, handover: Ha
         handover.tell(pid, kept=keep)
         if keep:
             keep_tree(pid, channel)
-        os._exit(0)
+        while True:  # killed by who hears of `pid`: an end of ours could be seen before the word
+            signal.pause()
     if keep:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, KEEPER_SIGNALS)
 
