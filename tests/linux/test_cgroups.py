@@ -212,7 +212,7 @@ class TestCpu:
             (seconds,) = burn([made], 1.5)
             wall = time.monotonic() - began
             sample = taken(made)
-            assert (sample["cpu.throttled"] or 0) > 5
+            assert (sample["cpu.throttled"] or 0) >= 1
             assert seconds / wall <= 0.23
 
     def test_frozen_time_does_not_pass(self) -> None:

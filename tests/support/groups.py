@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
+import struct
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,12 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 BUSY = """
-import os, sys, time
+import os, struct, time
 print(flush=True)
-os.read(0, 1)  # until everybody is here
-end = time.monotonic() + float(sys.argv[1])
+(end,) = struct.unpack("d", os.read(0, 8))  # said when everybody is here
 while time.monotonic() < end:
     pass
+os._exit(0)
 """
 
 
@@ -83,14 +85,14 @@ def burn(groups: Sequence[Cgroup], seconds: float, *, cpu: int | None = None) ->
     """
     read, write = os.pipe()
     pin = [] if cpu is None else ["taskset", "--cpu-list", str(cpu)]
-    argv = [*pin, sys.executable, "-I", "-c", BUSY, str(seconds)]
+    argv = [*pin, sys.executable, "-I", "-c", BUSY]
     children = [start(each, argv, stdin=read) for each in groups]
     os.close(read)
     for child in children:
         assert child.stdout is not None
         child.stdout.readline()
     before = [used(each) for each in groups]
-    os.write(write, b"g" * len(groups))
+    os.write(write, struct.pack("d", time.monotonic() + seconds) * len(groups))
     for child in children:
         _, err = child.communicate(timeout=60)
         assert child.returncode == 0, err

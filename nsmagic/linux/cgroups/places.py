@@ -13,12 +13,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from nsmagic.linux.cgroups import candidates
-from nsmagic.linux.cgroups.candidates import POPULATED, Candidate
+from nsmagic.linux.cgroups import candidates, systemd
+from nsmagic.linux.cgroups.candidates import POPULATED, Candidate, descendants
 from nsmagic.linux.cgroups.hierarchies import Hierarchies, read_hierarchies
 from nsmagic.linux.cgroups.leaf import move_to_leaf
 from nsmagic.linux.cgroups.remedies import missing_controller, no_place
@@ -26,6 +26,7 @@ from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.limits import Row
 
 VARIABLE: Final = "NSMAGIC_CGROUP"
+_MOVES: Final = (systemd.SYSTEMD, POPULATED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +86,16 @@ class Places:
         needed = frozenset(filter(None, (_needed(row, v1, missing) for row in rows)))
         tried: list[Candidate] = []
         for candidate in _all(hierarchies, paths, self._pid):
-            tried.append(candidate)
             if not candidate.refusal and needed <= candidate.controllers:
-                return self._take(candidate, needed, v1, missing, hierarchies)
+                if not needed and candidate.kind in _MOVES:
+                    continue  # nothing is moved for a group that needs no controller
+                try:
+                    return self._take(candidate, needed, v1, missing, hierarchies)
+                except CgroupError as error:
+                    if candidate.kind not in _MOVES:
+                        raise
+                    candidate = replace(candidate, refusal=str(error))
+            tried.append(candidate)
         if v1 and not needed:
             return _place(None, frozenset(), v1, missing, hierarchies)
         raise no_place(rows, needed, hierarchies, tried, missing)
@@ -97,12 +105,24 @@ class Places:
         missing: Mapping[str, str], hierarchies: Hierarchies,
     ) -> Place:  # fmt: skip
         note = ""
+        if found.kind == systemd.SYSTEMD:
+            found = replace(self._scope(hierarchies), kind=systemd.SYSTEMD)
         enabled = found.enabled
-        if found.kind == POPULATED:
+        if found.kind in _MOVES:
             note = move_to_leaf(found, self._undo)
-        if found.addable and (needed - enabled or found.kind == POPULATED):
+        if found.addable and (needed - enabled or found.kind in _MOVES):
             enabled |= _enable(found.directory, found.addable, needed)
         return _place(found, enabled, v1, missing, hierarchies, note)
+
+    def _scope(self, hierarchies: Hierarchies) -> Candidate:
+        """Have the kernel and what is its in the group moved to a scope; return that, delegated."""
+        v2 = hierarchies.v2
+        assert v2 is not None
+        assert v2.own is not None
+        systemd.start_scope(systemd.processes_of_group(v2.own, descendants(self._pid)))
+        now = read_hierarchies().v2
+        assert now is not None
+        return next(candidates.own_group(now, self._pid))
 
 
 def _needed(row: Row, v1: Mapping[str, Path], missing: Mapping[str, str]) -> str:
@@ -161,6 +181,8 @@ def _all(hierarchies: Hierarchies, paths: Mapping[Path, Path], pid: int) -> Iter
     if paths:
         return
     yield from candidates.ancestors(v2)
+    if (scope := systemd.scope(v2, os.geteuid())) is not None:
+        yield scope
     yield from candidates.own_group(v2, pid)
 
 
