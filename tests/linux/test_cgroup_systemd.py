@@ -16,7 +16,7 @@ from nsmagic.linux.cgroups.freezing import remove_directory
 from tests.linux.test_cgroup_places import TRY
 from tests.support.skips import needs, probe, root_only
 
-pytestmark = [pytest.mark.linux, pytest.mark.vm]
+pytestmark = pytest.mark.linux
 SLICE = Path("/sys/fs/cgroup/user.slice/user-65534.slice")
 # A machine after a login: the manager in user@UID.service, which is the user's, and a session,
 # which is not.  Where systemd is PID 1, it moves processes from the one to the other for the
@@ -49,12 +49,9 @@ def guest_with_systemd() -> str | None:
     """Are we in a guest of our own, and is systemd installed?"""
     if not Path("/vmjob").exists():
         return "no cgroup v2 controllers here that are the test's alone"
-    missing = [
-        name
-        for name in ("/usr/lib/systemd/systemd", "/usr/bin/dbus-daemon")
-        if not Path(name).exists()
-    ]
-    return f"{missing[0]} is not there" if missing else None
+    programs = ("/usr/lib/systemd/systemd", "/usr/bin/dbus-daemon")
+    here = all(Path(name).exists() for name in programs)
+    return None if here else "systemd and dbus-daemon are not installed"
 
 
 def after_login(bus: str) -> dict[str, Any]:
