@@ -110,6 +110,11 @@ def files(line: str, version: int) -> list[str]:
             ["blkio.throttle.read_bps_device=8:16 1048576"],
         ),
         ("'devices.deny=c 1:3 rwm'", [], ["devices.deny=c 1:3 rwm"]),
+        ("io.weight=200", ["io.weight=200"], ["blkio.bfq.weight=200"]),
+        ("cpu.cfs_burst_us=5000", ["cpu.max.burst=5000"], ["cpu.cfs_burst_us=5000"]),
+        ("hugetlb.2MB.max=4M", ["hugetlb.2MB.max=4194304"], ["hugetlb.2MB.limit_in_bytes=4194304"]),
+        ("cpuset.cpu_exclusive=1", ["cpuset.cpus.partition=root"], ["cpuset.cpu_exclusive=1"]),
+        ("memory.kmem.limit_in_bytes=1M", [], ["memory.kmem.limit_in_bytes=1048576"]),
     ],
 )
 def test_both_spellings(line: str, v2: list[str], v1: list[str]) -> None:

@@ -14,10 +14,11 @@ from nsmagic.wish.limits.limit import (
     with_implied,
 )
 from nsmagic.wish.limits.metrics import METRIC, METRICS, PLOTS, Metric, Source
+from nsmagic.wish.limits.row import Row
 from nsmagic.wish.limits.samples import Sample, columns, rates
 from nsmagic.wish.limits.sides import Side, controller_of
 from nsmagic.wish.limits.sizes import human_size, show_size
-from nsmagic.wish.limits.table import BY_KEY, BY_NAME, LIMITS, Row
+from nsmagic.wish.limits.table import BY_KEY, BY_NAME, LIMITS
 from nsmagic.wish.limits.units import CpuQuota, DeviceRates
 
 __all__ = [

@@ -10,9 +10,10 @@ from typing import Any, Final
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.limits.devices import merge
 from nsmagic.wish.limits.metrics import METRICS
+from nsmagic.wish.limits.row import Row
 from nsmagic.wish.limits.sides import MEMSW, PERIOD_V1, QUOTA, Others, Writes
 from nsmagic.wish.limits.sizes import human_size
-from nsmagic.wish.limits.table import BY_KEY, BY_NAME, LIMITS, Row
+from nsmagic.wish.limits.table import BY_KEY, BY_NAME, LIMITS
 from nsmagic.wish.values import nearest
 
 # Files that are no limits: what to type for what they do.

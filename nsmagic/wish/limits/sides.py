@@ -132,6 +132,15 @@ MEMBERS: Final = Scale(
 OOM_CONTROL: Final = Scale(
     read=lambda text: read_switch(text.split()[1] if " " in text else text), show=_text
 )
+EXCLUSIVE: Final = Scale(
+    read=lambda text: "root" if read_switch(text) else "member",
+    show=lambda value: "0" if value == "member" else "1",
+)
+# "default 100", then lines of single devices, cgroup-v2.rst "io.weight".
+IO_WEIGHT: Final = Scale(
+    read=lambda text: read_weight(text.split("\n")[0].removeprefix("default ")),
+    show=lambda weight: str(min(max(round(weight), WEIGHTS[0]), WEIGHTS[1])),
+)
 
 
 def _write_memsw(swap: int | None, others: Others) -> Writes:

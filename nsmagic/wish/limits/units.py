@@ -222,3 +222,14 @@ TEXT = Unit(metavar="<text>", example="c 1:3 rwm", read=_read_text, show=str)
 CLASS_ID = Unit(
     metavar="<number>", example="0x10001", read=lambda text: int(text, 0), show=lambda n: f"{n:#x}"
 )
+MICROSECONDS = Unit(metavar="<µs>", example="10000", read=_whole, show=str)
+
+
+def _read_partition(text: str) -> str:
+    if text.split(" ", maxsplit=1)[0] not in PARTITIONS:  # Linux adds why it is "invalid"
+        raise ValueError(f"is not one of {', '.join(PARTITIONS)}")
+    return text
+
+
+PARTITIONS: Final = ("member", "root", "isolated")
+PARTITION = Unit(metavar="|".join(PARTITIONS), example="root", read=_read_partition, show=str)
