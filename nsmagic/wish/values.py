@@ -46,8 +46,18 @@ class Kind:
     many: str = ""
 
 
+_SHORT = 2  # letters that say nothing about a word
+_TYPO = 0.8  # as similar as two words of which one is a slip
+
+
 def nearest(word: str, candidates: Sequence[str]) -> str | None:
-    """Return the candidate that `word` was most probably meant to be, or None if none is near."""
+    """Return the candidate that `word` was most probably meant to be, or None if none is near.
+
+    A candidate that begins the word goes first: who writes `memory` means `mem`.
+    """
+    begun = [each for each in candidates if len(each) > _SHORT and word.startswith(each)]
+    if begun and not difflib.get_close_matches(word, candidates, n=1, cutoff=_TYPO):
+        return max(begun, key=len)
     close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
     return close[0] if close else None
 

@@ -145,4 +145,4 @@ def test_a_cell_that_forges_frames_is_ended(kernel: KernelDriver, forged: str) -
     run = kernel.run(f"%%unshare --uts\n{FORGE}{forged}\nimport signal\nsignal.pause()")
     assert (run.error or {})["ename"] == "ChannelError"
     assert len(run.error["traceback"]) < 4  # type: ignore[index]
-    assert value(kernel, "open.__module__") == "io"
+    assert value(kernel, "open.__module__") in {"io", "_io"}

@@ -159,7 +159,7 @@ def ours(kind: str, line: str, cell: Cell) -> dict[str, Any]:
 
 def compare(kind: str, line: str, *, fenced: bool = True) -> None:
     need(line)
-    if "-S" in line and kind == "program" and os.geteuid() == 0:
+    if "-S" in line and os.geteuid() == 0:
         needs_open_python()
     expected, cell = the_programs(line), Cell(fenced=fenced)
     if isinstance(expected, dict):

@@ -31,6 +31,7 @@ NAMESPACE = re.compile(rf"(?:{'|'.join(NAMES)}):\[\d+\]$")
 # arg_start to env_end in proc_pid_stat(5), counted from the state: kept by fork, not by execve.
 ADDRESSES = slice(45, 49)
 SPAWNER = "nsmagic.run.spawner"  # in its command line
+LEDGER = re.compile(rf"/{os.getpid()}-[^/]*\.ledger$")  # open as long as we live
 OWNER = re.compile(r"/nsmagic-(\d+)-")  # the kernel's PID
 STARTED = 19  # starttime, counted likewise
 # Older than this process, so never ours: looked at once.  Not the younger ones: in the middle of
@@ -210,7 +211,9 @@ def _descriptors() -> frozenset[str]:
     found = set()
     for number in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):  # the one that lists the directory
-            found.add(f"{number} -> {os.readlink(f'/proc/self/fd/{number}')}")
+            target = os.readlink(f"/proc/self/fd/{number}")
+            if not LEDGER.search(target):
+                found.add(f"{number} -> {target}")
     return frozenset(found)
 
 
