@@ -261,6 +261,90 @@ except BlockingIOError as error:
         os.close(write)
 
 
+@probe
+def cpusets() -> str | None:
+    """Can CPUs be chosen here?"""
+    try:
+        Places().find([limit.row for limit in parse_limits(["cpus=0"])])
+    except CgroupError:
+        return "no cgroup can be made here with cpuset"
+    return None
+
+
+@needs(cpusets)
+def test_cpus_are_those_that_were_given() -> None:
+    cpu = min(os.sched_getaffinity(0))
+    with group(f"cpus={cpu} mems=0 mem=64M") as made:
+        reading = next(reading for reading in made.limits() if reading.row.key == "cpus")
+        assert reading.value == reading.effective == {cpu}
+        status, out, _ = python(made, "import os; print(os.sched_getaffinity(0))")
+        assert (status, out) == (0, f"{{{cpu}}}\n")
+        with pytest.raises(CgroupError, match="cpus=9999: writing '9999' to"):
+            made.set(parse_limits(["cpus=9999"]))
+
+
+def test_cpus_of_a_fresh_group_are_those_above(plain: Cgroup) -> None:
+    status, out, _ = python(plain, "import os; print(*sorted(os.sched_getaffinity(0)))")
+    assert status == 0
+    assert out.split() == [str(cpu) for cpu in sorted(os.sched_getaffinity(0))]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A block device that can be limited and a file on it, or the device itself."""
+    number = tmp_path.stat().st_dev
+    here = f"{os.major(number)}:{os.minor(number)}"
+    entry = Path("/sys/dev/block", here)
+    if entry.exists() and not (entry / "partition").exists():
+        yield here, tmp_path / "file"
+        return
+    if os.geteuid() != 0 or not Path("/vmjob").exists():
+        pytest.skip("no cgroup can be made here with a disk of its own")
+    image = tmp_path / "image"
+    image.write_bytes(bytes(16 * MIB))
+    subprocess.run(["modprobe", "loop"], check=False, capture_output=True)
+    done = subprocess.run(
+        ["losetup", "--find", "--show", image], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("no cgroup can be made here with a disk of its own")
+    device = Path(done.stdout.strip())
+    yield str(device), device
+    subprocess.run(["losetup", "--detach", device], check=True)
+
+
+def test_writes_to_a_disk_are_slowed(disk: tuple[str, Path]) -> None:
+    device, file = disk
+    try:
+        Places().find([limit.row for limit in parse_limits([f"io={device}:wbps=2M"])])
+    except CgroupError:
+        pytest.skip("no cgroup can be made here with io")
+    with group(f"io={device}:wbps=2M") as made, made.sampler() as sampler:
+        began = time.monotonic()
+        dd = ["dd", "if=/dev/zero", f"of={file}", "bs=256K", "count=12", "oflag=direct"]
+        child = start(made, dd)
+        _, err = child.communicate(timeout=60)
+        assert child.returncode == 0, err
+        assert time.monotonic() - began > 1  # 3 MiB at 2 MiB/s, the first period is free
+        sample = sampler.sample()
+        assert sample is not None
+        assert (sample["io.wbytes"] or 0) >= 3 * MIB
+        reading = next(reading for reading in made.limits() if reading.row.key == "io")
+        assert [dict(each.rates)["wbps"] for each in reading.value] == [2 * MIB]
+
+
+def test_waiting_for_a_cpu_is_pressure() -> None:
+    with group("cpu=10%") as made, made.sampler() as sampler:
+        if "psi.cpu.some" not in sampler.available:
+            pytest.skip("no cgroup can be made here with PSI")
+        before = sampler.sample()
+        burn([made, made], 1.0)
+        after = sampler.sample()
+        assert before is not None
+        assert after is not None
+        assert (after["psi.cpu.some"] or 0) - (before["psi.cpu.some"] or 0) > 0.1
+
+
 class TestEnd:
     def test_kill_empties_a_group_of_200(self, plain: Cgroup) -> None:
         code = "for i in $(seq 199); do sleep 1000 & done; echo; wait"
