@@ -14,11 +14,12 @@ from nsmagic.wish.errors import NsmagicError
 if TYPE_CHECKING:
     from nsmagic.notebook.kernelspecs import Installed, Place
 
-_LINES: Final = ("--unshare",)
+_LINES: Final = ("--unshare", "--cgroup")
 _EXAMPLE: Final = """\
 A kernel of Python whole in a box, then one of R:
 
-  nsmagic kernel isolate python3 --name py-boxed --unshare "--pid --mount-proc --net"
+  nsmagic kernel isolate python3 --name py-boxed --unshare "--pid --mount-proc --net" \\
+      --cgroup "mem=512M pids=200"
   nsmagic kernel isolate ir --name r-boxed --unshare "--pid --mount-proc --net"
 """
 
@@ -70,6 +71,9 @@ def _isolate(parser: argparse.ArgumentParser) -> None:
         "--unshare", metavar="OPTIONS", default="",
         help="options of %%%%unshare, in one pair of quotes",
     )  # fmt: skip
+    parser.add_argument(
+        "--cgroup", metavar="LIMITS", default="", help="limits of %%%%cgroup, in one pair of quotes"
+    )
     parser.add_argument("--root", metavar="DIR", help="make DIR the kernel's root directory")
     parser.add_argument(
         "--wrapper", action="store_true",
@@ -112,7 +116,9 @@ def _run_isolate(arguments: argparse.Namespace) -> int:
     from nsmagic.notebook.kernelspecs import isolate
 
     root = None if arguments.root is None else str(Path(arguments.root).absolute())
-    boxing = Boxing(name=arguments.name, unshare=arguments.unshare, root=root)
+    boxing = Boxing(
+        name=arguments.name, cgroup=arguments.cgroup, unshare=arguments.unshare, root=root
+    )  # fmt: skip
     return _tell(isolate(
         arguments.base, boxing, _place(arguments), display_name=arguments.display_name,
         replacing=arguments.replace, provisioned=not arguments.wrapper,

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nsmagic.linux import cgroups
 from nsmagic.notebook.boxing import Boxing, read_boxing
@@ -31,6 +31,9 @@ from nsmagic.run.tree import Tree
 from nsmagic.wish import steps
 from nsmagic.wish.errors import ChannelError, NsmagicError
 from nsmagic.wish.plan import Plan
+
+if TYPE_CHECKING:
+    from nsmagic.run.groups import LiveGroup
 
 _PARENT: Final = "JPY_PARENT_PID"  # of jupyter_client: the kernel is to end with that process
 _TAIL: Final = 2000  # bytes of what the kernel wrote last
@@ -68,11 +71,18 @@ class BoxedKernel:
     """One kernel in its box, from start to end."""
 
     def __init__(self, boxing: Boxing, command: Sequence[str], log: ToLog) -> None:
-        place = cgroups.private_place()
-        group = None if place is None else place / f"nsmagic-{os.getpid()}-{boxing.name}"
-        plan = boxing.plan(command, group)
-        self._tree = Tree(1, spawner(), group)
-        self._sandbox = Sandbox(plan, SpawnLauncher(plan, spawner(), ""), self._tree, log)
+        limited = _limited(boxing)
+        if limited is None:
+            place = cgroups.private_place()
+            own = None if place is None else place / f"nsmagic-{os.getpid()}-{boxing.name}"
+            plan = boxing.plan(command, own)
+            self._tree = Tree(1, spawner(), own)
+        else:
+            plan = boxing.plan(command, limited.group.v2, limited.cell)
+            others = [Path(each) for each in limited.cell.others]
+            self._tree = Tree(1, spawner(), limited.group.v2, others, make=False)
+        launcher = SpawnLauncher(plan, spawner(), "")
+        self._sandbox = Sandbox(plan, launcher, self._tree, log, group=limited)
 
     def run(self) -> Result:
         """Run it to its end; StepError if Linux refuses the box."""
@@ -108,6 +118,8 @@ def run(boxing: Boxing, front: Connection, file: Path, command: Sequence[str]) -
                 relay.watch(parent, kernel.kill)
             result = kernel.run()
             words = last_words(boxing, result)
+            if words is not None:
+                sys.stderr.write(f"{words.text}\n{words.hint}\n".rstrip("\n") + "\n")
         finally:
             relay.close(words)
     if words is not None and not relay.answered:
@@ -116,12 +128,25 @@ def run(boxing: Boxing, front: Connection, file: Path, command: Sequence[str]) -
     return result
 
 
+def _limited(boxing: Boxing) -> LiveGroup | None:
+    """Plan the group that the kernel is to have; CgroupError where there cannot be one."""
+    wish, strict = boxing.wish()
+    if not wish.cgroup:
+        return None
+    from nsmagic.run.groups import groups
+
+    return groups().plan(boxing.name, wish.limits, strict=strict)
+
+
 def last_words(boxing: Boxing, result: Result) -> LastWords | None:
     """Say how the kernel ended, None if it was to end."""
-    from nsmagic.notebook.failures import verdict  # IPython, 0.2 s that no good start should pay
+    # IPython, 0.2 s that no start should pay.
+    from nsmagic.notebook.failures import details, verdict
 
     text = verdict(None, result, _name(boxing))
-    return LastWords(name="KernelDied", text=text) if text and not result.stopped else None
+    if not text or result.stopped:
+        return None
+    return LastWords(name="KernelDied", text=text, hint=details(result))
 
 
 def _name(boxing: Boxing) -> str:

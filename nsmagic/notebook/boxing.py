@@ -12,6 +12,7 @@ from nsmagic.linux.situation import read_situation
 from nsmagic.notebook.request import READERS
 from nsmagic.wish import steps
 from nsmagic.wish.errors import WishError
+from nsmagic.wish.groups import CellGroup
 from nsmagic.wish.isolation import Isolation
 from nsmagic.wish.ours import Ours
 from nsmagic.wish.plan import Plan, make_plan
@@ -25,6 +26,7 @@ class Boxing:
     """The lines of the magics that make the box, and a root; `name` is what messages call it."""
 
     name: str
+    cgroup: str = ""
     unshare: str = ""
     root: str | None = None
 
@@ -41,10 +43,16 @@ class Boxing:
             wish = replace(wish, root=str(Path(wish.root).absolute()))
         return settle(wish), strict
 
-    def plan(self, argv: Sequence[str], cgroup: Path | None = None) -> Plan:
-        """Return the plan by which a kernel started by `argv` gets into its box; WishError."""
+    def plan(
+        self, argv: Sequence[str], cgroup: Path | None = None, group: CellGroup | None = None
+    ) -> Plan:
+        """Return the plan by which a kernel started by `argv` gets into its box; WishError.
+
+        `cgroup` is the directory of cgroup v2 that it is born in, `group` the one with its limits.
+        """
         wish, strict = self.wish()
         situation = read_situation(wish, None if cgroup is None else str(cgroup))
+        situation = replace(situation, group=group)
         body = steps.Exec(argv=tuple(argv))
         return make_plan(wish, situation, body, strict=strict, init="pid" in wish.namespaces)
 

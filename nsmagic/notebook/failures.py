@@ -58,7 +58,7 @@ def raise_for(
     if error is not None:
         _raise_as_in_cell(str(error["ename"]), str(error["evalue"]), lines)
     if not result.ok:
-        _raise_failed(f"{what} {_ending(result)}", result, lines, _details(result) or hint())
+        _raise_failed(f"{what} {_ending(result)}", result, lines, details(result) or hint())
 
 
 def _raise_failed(message: str, result: Result, lines: list[str], hint: str = "") -> NoReturn:
@@ -92,7 +92,8 @@ def _ending(result: Result) -> str:
     return f"exited with status {result.exit_code}"
 
 
-def _details(result: Result) -> str:
+def details(result: Result) -> str:
+    """Return the lines below the verdict on who was killed for a limit; empty if nobody was."""
     if not result.out_of_memory or result.oom is None:
         return ""
     from nsmagic.notebook import obituary

@@ -86,7 +86,7 @@ def isolate(
     spec = {
         **old.to_dict(),
         "argv": boxing.argv(sys.executable, command),
-        "display_name": display_name or f"{old.display_name}, boxed: {boxing.name}",
+        "display_name": display_name or f"{boxing.name}: {old.display_name}",
         "metadata": _metadata(old.metadata, plan.isolation.namespaces, provisioned),
     }
     written = _write(spec, Path(old.resource_dir), boxing.name, place)
