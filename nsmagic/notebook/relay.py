@@ -22,6 +22,7 @@ from nsmagic.notebook.zmtp import Headers, Message, Signer, Stream
 _PIECE: Final = 1 << 18  # bytes copied at a time
 _AGAIN: Final = 0.02  # s until the kernel's socket is looked for again
 _DRAIN: Final = 1.0  # s for what a kernel wrote before it ended, and for a front end to take it in
+_UNTIL_SPOKEN: Final = 10.0  # s from when the kernel hung up until we do too, unless it has ended
 _REQUEST, _REPLY = "execute_request", "execute_reply"
 _ABORTED: Final = {"status": "aborted"}
 
@@ -151,7 +152,7 @@ class Relay:
             try:
                 await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
                 if not there.done():  # a kernel that ended is spoken for meanwhile, by `_finish`
-                    await asyncio.wait((there,), timeout=_DRAIN)
+                    await asyncio.wait((there,), timeout=_UNTIL_SPOKEN)
             finally:
                 await _cancel((there, back))
         del self._links[link]
