@@ -9,9 +9,7 @@ from pathlib import PurePosixPath
 
 from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
 
-from nsmagic.linux.copies import build_rootfs, told
 from nsmagic.linux.ids import SystemNames
-from nsmagic.linux.rootfs import plan_rootfs
 from nsmagic.notebook.failures import one_message
 from nsmagic.notebook.tables import WIDTH, Cell, Column, Table
 from nsmagic.run.logs import readable_size
@@ -110,6 +108,10 @@ class RootfsMagics(Magics):
             if wish.help:
                 sys.stdout.write(help_text(ROOTFS))
                 return None
+            # Imported now: loading nsmagic does not wait for what reads programs.
+            from nsmagic.linux.copies import build_rootfs, told
+            from nsmagic.linux.rootfs import plan_rootfs
+
             with told():
                 plan = plan_rootfs(wish)
                 plan.refuse_conflicts()
