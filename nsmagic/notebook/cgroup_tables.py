@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from nsmagic.linux.cgroups import candidates
-from nsmagic.linux.cgroups.candidates import Candidate
 from nsmagic.linux.cgroups.group import Cgroup
 from nsmagic.linux.cgroups.hierarchies import Hierarchies, Hierarchy, read_hierarchies
 from nsmagic.linux.cgroups.limiting import Reading
+from nsmagic.linux.cgroups.places import survey
 from nsmagic.linux.cgroups.walking import below, processes_below
 from nsmagic.notebook.tables import Cell, Column, Table
 from nsmagic.run.groups import LiveGroup
@@ -147,7 +146,7 @@ def controllers_table() -> Table:
     found = read_hierarchies()
     titles = ("controller", "version", "mounted at", "this notebook's group", "for cells")
     rows = [row for hierarchy in found.v1 for row in _v1_rows(hierarchy)]
-    rows += [] if found.v2 is None else _v2_rows(found.v2)
+    rows += [] if found.v2 is None else _v2_rows(found, found.v2)
     rows += [
         (name, "", Cell(text="not mounted", tone="dim"), "", Cell(text="no", tone="bad"))
         for name in sorted(found.unmounted)
@@ -171,16 +170,11 @@ _VERDICTS: Final = {
 def _verdict(found: Hierarchies) -> Iterator[Entry]:
     yield _VERDICTS[found.verdict]
     if found.v2 is not None:
-        for candidate in _candidates(found.v2):
+        for candidate in survey(found, os.getpid()):
             why = candidate.refusal or "groups are made here"
             yield Cell(text=f"{candidate.directory} ({candidate.kind}): {why}", tone="dim")
             if not candidate.refusal:
                 return
-
-
-def _candidates(v2: Hierarchy) -> Iterator[Candidate]:
-    yield from candidates.ancestors(v2)
-    yield from candidates.own_group(v2, os.getpid())
 
 
 def _v1_rows(hierarchy: Hierarchy) -> Iterator[tuple[Entry, ...]]:
@@ -197,8 +191,8 @@ def _v1_rows(hierarchy: Hierarchy) -> Iterator[tuple[Entry, ...]]:
         yield (name, "v1", str(hierarchy.point), str(own or ""), answer)
 
 
-def _v2_rows(v2: Hierarchy) -> Iterator[tuple[Entry, ...]]:
-    places = [each for each in _candidates(v2) if not each.refusal]
+def _v2_rows(found: Hierarchies, v2: Hierarchy) -> Iterator[tuple[Entry, ...]]:
+    places = [each for each in survey(found, os.getpid()) if not each.refusal]
     for name in sorted(v2.controllers):
         if any(name in place.enabled for place in places):
             answer = Cell(text="yes", tone="good")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.linux
 ROWS = [limit.row for limit in parse_limits(["mem=64M", "pids=9"])]
 TRY = """
-import json, os, sys
+import json, os, subprocess, sys
 from pathlib import Path
 from nsmagic.linux.cgroups.group import make_group
 from nsmagic.linux.cgroups.places import Places
@@ -46,6 +46,9 @@ try:
     group.remove()
 except CgroupError as error:
     said |= {"error": str(error), "hint": error.hint}
+    if os.environ.get("TYPE_IT"):
+        subprocess.run(["sh", "-ec", error.hint.rpartition("type: ")[2]], check=True)
+        said["then"] = Places().find([limit.row for limit in limits]).kind
 places.close()
 said["after"] = own()
 root = Path("/sys/fs/cgroup")
@@ -86,9 +89,9 @@ def in_container(outer: Path, inside: str = "", before: str = "") -> dict[str, A
 echo $$ > {outer}/cgroup.procs &&
 exec unshare --user --map-root-user --cgroup --mount sh -ec '
 mount --bind {outer} /sys/fs/cgroup
-{before}
 mkdir -p {where}
 echo $$ > {where}/cgroup.procs
+{before}
 exec "$@"' sh "$@"
 """
     done = subprocess.run(
@@ -132,12 +135,15 @@ class TestVersion2:
         assert said["control"] == ""
         assert said["after"] == "0::/\n"
 
-    def test_controllers_of_others_are_not_switched_on(self, outer: Path) -> None:
-        said = in_container(outer, inside="own")
-        if os.geteuid() == 0:
-            # Root owns it, and so would everybody else in the container.
-            assert "echo '+memory +pids' > /sys/fs/cgroup/cgroup.subtree_control" in said["hint"]
-            assert said["control"] == ""
+    @pytest.mark.parametrize("inside", ["", "own"])
+    def test_controllers_of_others_are_switched_on_by_them(
+        self, outer: Path, inside: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TYPE_IT", "1")
+        said = in_container(outer, inside=inside, before="(sleep 1000 <&- >&- 2>&- &)")
+        # Root owns the group, and so would everybody else in the container.
+        assert "echo '+memory +pids' > /sys/fs/cgroup/cgroup.subtree_control" in said["hint"]
+        assert said["then"] == "sibling"
 
     def test_a_delegated_group_is_ours_to_switch(self, outer: Path) -> None:
         try:

@@ -81,7 +81,11 @@ def read_limits(group: Cgroup, rows: Iterable[Row] = LIMITS) -> tuple[Reading, .
     for row in rows:
         place = _place(group, row)
         if place is not None and place[2].readable:
-            found.append(_reading(row, *place))
+            try:
+                found.append(_reading(row, *place))
+            except OSError as error:
+                if error.errno != errno.EOPNOTSUPP:  # a file that is there for old programs only
+                    raise
     return tuple(found)
 
 

@@ -85,7 +85,7 @@ class Places:
         v1, missing = _v1(hierarchies, paths)
         needed = frozenset(filter(None, (_needed(row, v1, missing) for row in rows)))
         tried: list[Candidate] = []
-        for candidate in _all(hierarchies, paths, self._pid):
+        for candidate in survey(hierarchies, self._pid):
             if not candidate.refusal and needed <= candidate.controllers:
                 if not needed and candidate.kind in _MOVES:
                     continue  # nothing is moved for a group that needs no controller
@@ -171,14 +171,17 @@ def _place(
     )  # fmt: skip
 
 
-def _all(hierarchies: Hierarchies, paths: Mapping[Path, Path], pid: int) -> Iterator[Candidate]:
-    v2 = hierarchies.v2
+def survey(hierarchies: Hierarchies, pid: int) -> Iterator[Candidate]:
+    """Return the places on cgroup v2 in the order in which they are tried; nothing is changed.
+
+    CgroupError where NSMAGIC_CGROUP names what cannot be used.
+    """
+    v2, paths = hierarchies.v2, named_paths(hierarchies)
     if v2 is None:
         return
-    if v2.point in paths:
-        yield candidates.named(paths[v2.point])
-        return
     if paths:
+        if v2.point in paths:
+            yield candidates.named(paths[v2.point])
         return
     yield from candidates.ancestors(v2)
     if (scope := systemd.scope(v2, os.geteuid())) is not None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
-from nsmagic.linux.cgroups.candidates import Candidate
+from nsmagic.linux.cgroups.candidates import PLAIN, Candidate, words
 from nsmagic.linux.cgroups.hierarchies import Hierarchies
 from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.limits import Row
@@ -102,22 +101,26 @@ def _fix(tried: Sequence[Candidate], needed: frozenset[str]) -> list[str]:
         return [f"Start the container with: {_DOCKER}"]
     if os.geteuid() != 0:
         return [f"Start the notebook with: {_DELEGATED}"]
-    usable = [candidate for candidate in tried if not candidate.refusal]
-    for candidate in usable:
-        control = candidate.directory / "cgroup.subtree_control"
-        if needed <= _available(candidate.directory):
-            plus = " ".join(f"+{name}" for name in sorted(needed))
-            return [
-                f"It belongs to others too, so this is yours to decide: echo '{plus}' > {control}",
-            ]
+    for candidate in (each for each in tried if not each.refusal):
+        if needed <= words(candidate.directory / "cgroup.controllers"):
+            return _switched_on(candidate, needed)
     return ["Or name a group of your own: NSMAGIC_CGROUP=/sys/fs/cgroup/..."] if tried else []
 
 
-def _available(directory: Path) -> frozenset[str]:
-    try:
-        return frozenset((directory / "cgroup.controllers").read_text().split())
-    except OSError:
-        return frozenset()
+def _switched_on(candidate: Candidate, needed: frozenset[str]) -> list[str]:
+    """Return how root gives controllers to the groups in a directory that is not ours to change."""
+    directory = candidate.directory
+    plus = " ".join(f"+{name}" for name in sorted(needed))
+    switch = f"echo '{plus}' > {directory}/cgroup.subtree_control"
+    others = "It belongs to others too, so this is yours to decide; type:"
+    if candidate.kind != PLAIN:
+        return [f"{others} {switch}"]
+    # cgroups(7), "no internal processes": whoever is in it has to go to a leaf first.
+    leaf = f"{directory}/leaf"
+    # The cat in it is listed, too, and gone when its turn comes.
+    one = f"echo $p > {leaf}/cgroup.procs 2>/dev/null || :"
+    move = f"for p in $(cat {directory}/cgroup.procs); do {one}; done"
+    return [f"{others} mkdir {leaf}; {move}; {switch}"]
 
 
 def _and(names: Sequence[str]) -> str:

@@ -111,9 +111,12 @@ RARE: Final[tuple[Row, ...]] = (
     *(
         Row(
             key=file, unit=MICROSECONDS, meaning=f"{what} of real-time processes, µs",
-            v1=plain(file, MICROSECONDS),
+            v1=plain(file, MICROSECONDS, default=default),
             instead="on cgroup v2 real-time processes must be in the root group",
         )
-        for file, what in (("cpu.rt_runtime_us", "CPU time"), ("cpu.rt_period_us", "the period"))
+        for file, what, default in (
+            ("cpu.rt_runtime_us", "CPU time", 0),
+            ("cpu.rt_period_us", "the period", 1_000_000),
+        )
     ),
 )  # fmt: skip
