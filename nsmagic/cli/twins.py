@@ -21,6 +21,7 @@ from nsmagic.cli.main import USAGE, complain_about
 from nsmagic.linux.situation import read_situation
 from nsmagic.notebook.request import READERS
 from nsmagic.run.attached import Attached, Execute, without_keeper
+from nsmagic.run.boxes import boxes
 from nsmagic.run.result import Result
 from nsmagic.wish import steps
 from nsmagic.wish.chroot import CHROOT
@@ -103,7 +104,8 @@ _OPTION: Final = {"returns": "return", "raise_error": "no-raise-error"}
 
 def _plan(wish: Isolation, ours: Ours, argv: Sequence[str]) -> Plan:
     body = steps.Exec(argv=tuple(argv))
-    plan = make_plan(wish, read_situation(wish), body, strict=ours.strict, init=ours.init)
+    situation = replace(read_situation(wish), entering=boxes().entering(wish.enter))
+    plan = make_plan(wish, situation, body, strict=ours.strict, init=ours.init)
     return without_keeper(plan)
 
 

@@ -9,11 +9,13 @@ import resource
 import shutil
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from nsmagic.linux import syscalls
 from nsmagic.linux.environment import container
+from nsmagic.linux.nsfs import file_namespace, read_bound
 from nsmagic.linux.places import look_up, look_up_program, mounts
 from nsmagic.linux.situation import granted_ranges
 from nsmagic.wish import steps
@@ -47,6 +49,7 @@ def read_circumstances(plan: Plan | None = None, step: Step | None = None) -> Ci
         files=_limit(resource.RLIMIT_NOFILE),
         **_machine(),
         **_helper(step),
+        **_namespace_files(step),
     )
 
 
@@ -88,6 +91,21 @@ def _helper(step: Step | None) -> dict[str, Any]:
     }
 
 
+def _namespace_files(step: Step | None) -> dict[str, Any]:
+    """Say which of the files that a Join step enters are no namespaces, or of another type."""
+    files = step.files if isinstance(step, steps.Join) else ()
+    bound = {each.id: each.type for each in read_bound()} if files else {}
+    found: dict[str, Any] = {}
+    for name, file in files:
+        with suppress(OSError):
+            namespace = file_namespace(file)
+            if namespace is None:
+                found["no_namespace"] = file
+            elif bound.get(namespace, name) != name:
+                found["wrong_type"] = f"{file} ({bound[namespace]})"
+    return found
+
+
 def _covers_proc(point: str) -> bool:
     # proc_create_mount_point() in Linux makes these to be mounted on: they cover nothing.
     return point.startswith("/proc/") and point not in _MADE_FOR_MOUNTS
@@ -104,6 +122,10 @@ def _place(step: Step | None, root: str) -> Place | None:
             return look_up(path, root)
         case steps.LoadInterpreter(target=path):
             return look_up(path, root)
+        case steps.Join(files=((_, path), *_)):
+            return look_up(path)
+        case steps.Hold(path=path):
+            return look_up(path)
         case steps.Persist(file=path):
             return look_up(path)
         case steps.EnterCgroup(cgroup=path) | steps.Fork(cgroup=str(path)):

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 class MountLine:
     """One mount as that process sees it; `root` is the part of the file system that is mounted.
 
-    `options` are the mount's own, `propagation` such as `shared:1`.
+    `device` is MAJOR:MINOR of the file system, `options` are the mount's own, `propagation` such as
+    `shared:1`.
     """
 
     id: int
     parent: int
+    device: str
     root: str
     target: str
     kind: str
@@ -31,12 +33,13 @@ def read_mountinfo(pid: int | str = "self", proc: str = "/proc") -> list[MountLi
     found = []
     for line in lines:
         left, _, right = line.partition(" - ")
-        number, parent, _, root, target, options, *optional = left.split(" ")
+        number, parent, device, root, target, options, *optional = left.split(" ")
         kind, source, *_ = right.split(" ")
         found.append(
             MountLine(
-                id=int(number), parent=int(parent), root=plain(root), target=plain(target),
-                kind=kind, source=plain(source), options=options, propagation=" ".join(optional),
+                id=int(number), parent=int(parent), device=device, root=plain(root),
+                target=plain(target), kind=kind, source=plain(source), options=options,
+                propagation=" ".join(optional),
             )
         )  # fmt: skip
     return found

@@ -132,6 +132,7 @@ OFFERS: Final[dict[str, Callable[[str], Offers]]] = {
     "userspec": userspecs,
     "environment": variables,
     "subject": processes,
+    "target": processes,
 }
 
 

@@ -15,6 +15,7 @@ from nsmagic.linux.namespaces import Links, NamespaceId, parse_link, read_links
 from nsmagic.wish.namespaces import BY_NAME
 
 _THREADS: Final = 17  # num_threads in proc_pid_stat(5), counted from the state
+_STARTED: Final = 19
 _MOST_COMMAND: Final = 8191  # bytes, what lsns(8) reads of a command line
 
 
@@ -163,3 +164,15 @@ def read_command(pid: int, proc: str = "/proc") -> str | None:
         if text:
             return os.fsdecode(text[:-1].replace(b"\0", b" "))
     return None
+
+
+def life_of(pid: int | str, proc: str = "/proc") -> tuple[int, bool]:
+    """Return when a process started, in clock ticks after boot, and whether it is alive.
+
+    FileNotFoundError or ProcessLookupError where there is none.
+    """
+    with open(f"{proc}/{pid}/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    # A zombie with other threads is one whose first thread has ended, and the others go on.
+    alive = fields[0] not in {b"Z", b"X"} or int(fields[_THREADS]) > 1
+    return int(fields[_STARTED]), alive

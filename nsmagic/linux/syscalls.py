@@ -29,6 +29,7 @@ PR_SET_PDEATHSIG: Final = 1
 PR_SET_CHILD_SUBREAPER: Final = 36
 PR_GET_TID_ADDRESS: Final = 40
 PR_GET_DUMPABLE: Final = 3
+PR_SET_NAME: Final = 15
 PR_SET_DUMPABLE: Final = 4
 PR_CAP_AMBIENT: Final = 47
 PR_CAP_AMBIENT_IS_SET: Final = 1
@@ -42,6 +43,7 @@ CLONE_PARENT_SETTID: Final = 0x0010_0000
 CLONE_INTO_CGROUP: Final = 0x2_0000_0000
 
 CAP_SYS_CHROOT: Final = 18
+CAP_SETGID: Final = 6
 CAP_SYS_ADMIN: Final = 21
 
 _SIGCHLD: Final = 17
@@ -114,6 +116,24 @@ def prctl(option: int, value: int = 0, third: int = 0) -> int:
     if result < 0:
         _fail()
     return result
+
+
+def die_with_parent() -> None:
+    """Ask to be killed when the thread ends that made this process; not inherited over fork."""
+    prctl(PR_SET_PDEATHSIG, 9)
+
+
+def set_title(title: str) -> None:
+    """Show `title` as our command line, proc_pid_cmdline(5), and as our name.
+
+    Linux shows a string in place of the arguments where their last byte is not NUL.
+    """
+    with open("/proc/self/stat", "rb") as stat:
+        fields = stat.read().rpartition(b")")[2].split()
+    start, end = int(fields[45]), int(fields[46])  # arg_start and arg_end
+    text = os.fsencode(title)[: end - start - 2]
+    ctypes.memmove(start, text.ljust(end - start - 1, b"\0") + b"\1", end - start)
+    _libc.prctl(PR_SET_NAME, text[:15])
 
 
 def thread_id_address() -> int | None:

@@ -50,6 +50,8 @@ def _load(place: str) -> object:
 
 CATALOGUE: Final = (
     Entry(name="unshare", place="options:UNSHARE"),
+    Entry(name="nsenter", place="nsenter:NSENTER"),
+    Entry(name="box", place="box:BOX"),
     Entry(name="chroot", place="chroot:CHROOT"),
     Entry(name="cgroup", place="cgroup:CGROUP", completer="complete_cgroup:complete_cgroup"),
     Entry(name="rootfs", place="rootfs:ROOTFS"),

@@ -47,10 +47,10 @@ class CgroupDesk:
     def applied(self, request: Request) -> Request:
         """Return the request with the limits that are held; those of the cell itself win.
 
-        A cell that joins others is in their group already.
+        A cell in a box is in the box's group already.
         """
         wish = request.wish
-        if not self.held or getattr(wish, "target", None) is not None:
+        if not self.held or (wish.enter is not None and wish.enter.into_box):
             return request
         limits = overridden(self.held, wish.limits)
         return replace(request, wish=replace(wish, cgroup=True, limits=limits))

@@ -128,7 +128,8 @@ class LineCompleter:
     @property
     def _own(self) -> Mapping[str, Callable[[str], Iterator[tuple[str, str]]]]:
         """The sources that only the notebook has."""
-        return {"variable": self._variables, "box": self._boxes, "subject": self._subjects}
+        return {"variable": self._variables, "box": self._boxes, "subject": self._subjects,
+                "target": self._subjects}  # fmt: skip
 
     def _variables(self, start: str) -> Iterator[tuple[str, str]]:
         hidden = self._shell.user_ns_hidden

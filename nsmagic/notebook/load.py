@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
+from nsmagic.notebook.boxmagic import BoxMagics
 from nsmagic.notebook.complete import LineCompleter
 from nsmagic.notebook.magics import IsolationMagics
 from nsmagic.notebook.overview import OverviewMagics
@@ -16,7 +18,9 @@ from nsmagic.run.spawning import close_spawner, spawner
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_MAGICS = (IsolationMagics, OverviewMagics, RootfsMagics, SeeingMagics, WatchingMagics)
+_MAGICS = (
+    IsolationMagics, BoxMagics, OverviewMagics, RootfsMagics, SeeingMagics, WatchingMagics,
+)  # fmt: skip
 _TRANSFORMS = (cgroup_head, empty_body)
 
 
@@ -24,9 +28,10 @@ def load(shell: InteractiveShell) -> None:
     """Register the magics and start the spawner, so that the first cell need not wait for it."""
     spawner()
     isolation = IsolationMagics(shell)
-    seeing = SeeingMagics(shell, last=lambda: isolation.runner.footprint)
+    seeing = SeeingMagics(shell, names_of_boxes, last=lambda: isolation.runner.footprint)
+    watching = WatchingMagics(shell, names_of_boxes)
     overview = OverviewMagics(shell, isolation.runner)
-    shell.register_magics(isolation, RootfsMagics, seeing, WatchingMagics(shell), overview)
+    shell.register_magics(isolation, BoxMagics, RootfsMagics, seeing, watching, overview)
     LineCompleter(shell, seeing.boxes).install()
     for transform in _TRANSFORMS:
         if transform not in shell.input_transformers_cleanup:
@@ -47,4 +52,18 @@ def unload(shell: InteractiveShell) -> None:
         if transform in shell.input_transformers_cleanup:
             shell.input_transformers_cleanup.remove(transform)
     LineCompleter(shell).remove()
+    loaded = _boxes_module()
+    if loaded is not None:
+        loaded.close_boxes()
     close_spawner()
+
+
+def names_of_boxes() -> dict[int, str]:
+    """Return the boxes of this kernel by the PID of their init."""
+    loaded = _boxes_module()
+    return {} if loaded is None else loaded.boxes().names()
+
+
+def _boxes_module() -> Any:  # noqa: ANN401 - a module
+    """Return the module, which is loaded with the first box."""
+    return sys.modules.get("nsmagic.run.boxes")

@@ -17,6 +17,7 @@ from nsmagic.notebook.stopping import StopButton, on_sigint
 from nsmagic.wish.cgroup import CGROUP, cgroup_help
 from nsmagic.wish.chroot import CHROOT
 from nsmagic.wish.getopt import Table
+from nsmagic.wish.nsenter import NSENTER
 from nsmagic.wish.options import UNSHARE
 from nsmagic.wish.usage import help_text
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from nsmagic.notebook import tables
     from nsmagic.notebook.jobs import Job
+    from nsmagic.run.boxes import Box
 
 
 @magics_class
@@ -39,13 +41,13 @@ class IsolationMagics(Magics):
 
     @no_var_expand
     @line_cell_magic
-    def unshare(self, line: str, cell: str | None = None) -> Job | None:
+    def unshare(self, line: str, cell: str | None = None) -> Job | Box | None:
         """Run the cell, Python or a program, in new namespaces, as unshare(1) does."""
         return self._run(UNSHARE, line, cell)
 
     @no_var_expand
     @line_cell_magic
-    def chroot(self, line: str, cell: str | None = None) -> Job | None:
+    def chroot(self, line: str, cell: str | None = None) -> Job | Box | None:
         """Run the cell, Python or a program, with another root directory, as chroot(1) does.
 
         chroot(1) runs a shell where no program is named; here the cell is then Python.
@@ -54,7 +56,7 @@ class IsolationMagics(Magics):
 
     @no_var_expand
     @line_cell_magic
-    def cgroup(self, line: str, cell: str | None = None) -> Job | tables.Table | None:
+    def cgroup(self, line: str, cell: str | None = None) -> Job | Box | tables.Table | None:
         """Run the cell, Python or a program, inside a fresh cgroup with limits.
 
         Without a cell: list, set, show, freeze, thaw, kill and remove groups; limits alone hold for
@@ -68,7 +70,13 @@ class IsolationMagics(Magics):
                     return shown
         return self._run(CGROUP, line, cell)
 
-    def _run(self, table: Table, line: str, cell: str | None) -> Job | None:
+    @no_var_expand
+    @line_cell_magic
+    def nsenter(self, line: str, cell: str | None = None) -> Job | Box | None:
+        """Run the cell, Python or a program, in namespaces that exist, as nsenter(1) does."""
+        return self._run(NSENTER, line, cell)
+
+    def _run(self, table: Table, line: str, cell: str | None) -> Job | Box | None:
         button = StopButton()
         with on_sigint(button), one_message():
             request = read_request(table.program, line, cell)
@@ -82,5 +90,6 @@ for _magic, _help in (
     (IsolationMagics.unshare, help_text(UNSHARE)),
     (IsolationMagics.chroot, help_text(CHROOT)),
     (IsolationMagics.cgroup, cgroup_help()),
+    (IsolationMagics.nsenter, help_text(NSENTER)),
 ):
     _magic.__doc__ = f"{_magic.__doc__}\n\n{_help}"

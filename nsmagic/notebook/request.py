@@ -13,6 +13,7 @@ from nsmagic.wish.cgroup import read_cgroup
 from nsmagic.wish.chroot import read_chroot
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.isolation import Isolation
+from nsmagic.wish.nsenter import read_nsenter
 from nsmagic.wish.ours import Ours
 from nsmagic.wish.unshare import read_unshare, settle
 
@@ -22,11 +23,13 @@ Read = Callable[[str], tuple[Isolation, Ours, tuple[str, ...]]]
 READERS: dict[str, Read] = {
     "cgroup": lambda line: read_cgroup(line, SystemNames()),
     "unshare": lambda line: read_unshare(line, SystemNames()),
+    "nsenter": lambda line: read_nsenter(line, SystemNames()),
     "chroot": lambda line: read_chroot(line, SystemNames()),
 }
 # What may stand after a line magic, as an example in words.
 _LINES = {
     "cgroup": "mem=64M sleep 1", "unshare": "--uts hostname", "chroot": "appdir /bin/ls /",
+    "nsenter": "-t web ip -br link",
 }  # fmt: skip
 
 
@@ -83,7 +86,7 @@ def read_request(magic: str, line: str, body: str | None) -> Request:
 
 
 def _refuse_nonsense(magic: str, ours: Ours, program: Sequence[str], body: str | None) -> None:
-    if body is None and not program:
+    if body is None and not program and ours.name is None:
         raise WishError(
             f"%{magic} needs a program: there is no cell below it",
             hint=f"For example %{magic} {_LINES[magic]}, or put code below %%{magic}.",

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +33,7 @@ from nsmagic.run.spawning import SpawnLauncher, spawner
 from nsmagic.run.terminal import Terminal
 from nsmagic.run.tree import Tree
 from nsmagic.wish import steps
-from nsmagic.wish.errors import CellFailed, NsmagicError, StepError
+from nsmagic.wish.errors import CellFailed, NsmagicError, StepError, WishError
 from nsmagic.wish.plan import Plan, make_plan
 
 if TYPE_CHECKING:
@@ -42,7 +41,10 @@ if TYPE_CHECKING:
 
     from nsmagic.notebook.explain import ExplainView
     from nsmagic.notebook.footprint import Footprint
+    from nsmagic.run.boxes import Box
     from nsmagic.run.groups import LiveGroup
+    from nsmagic.wish.isolation import Enter
+    from nsmagic.wish.target import Entering
 
 _numbers = itertools.count(1)
 
@@ -56,12 +58,40 @@ class Runner:
         self.footprint: Footprint | None = None
         self._noted: set[str] = set()
 
-    def run(self, request: Request, button: StopButton) -> Job | None:
-        """Run the cell to its end and raise what it raised, or return it as a job (`--bg`)."""
+    def run(self, request: Request, button: StopButton) -> Job | Box | None:
+        """Run the cell to its end and raise what it raised, or return it as a job (`--bg`).
+
+        A cell that names a box makes it first; if there is nothing to run in it, it is returned.
+        """
+        if request.ours.name is not None:
+            return self._make_box(request, button)
+        return self._run(request, button)
+
+    def _make_box(self, request: Request, button: StopButton) -> Job | Box | None:
+        from nsmagic.notebook.boxmaking import Order  # loading nsmagic does not wait for it
+
+        order = Order.of(request)
+        publisher = publisher_for(self._shell)
+        explained = self._explain(request, order.plan, publisher)
+        nothing_to_run = request.body is None and not request.program
+        if request.ours.dry_run:
+            return None if nothing_to_run else self._run(order.cell, button, order.entering)
+        if explained is None:
+            self._say(order.plan.notes, publisher)
+        box = order.make(button, explained)
+        return box if nothing_to_run else self._run(order.cell, button, made=box.types)
+
+    def _run(
+        self, request: Request, button: StopButton, entering: Entering | None = None,
+        made: frozenset[str] = frozenset(),
+    ) -> Job | None:  # fmt: skip
+        """Run a cell; `entering` is given for a box to be, `made` was made for it just now."""
         number = next(_numbers)
-        planned = self._limited(request, number)
-        group = self._group(request, number) if planned is None else planned.group.v2
-        plan = self._plan(request, group, planned)
+        entering = entering or _entering(request.wish.enter)
+        box = _box_of(entering)
+        planned = self._limited(request, number, box)
+        group = self._group(request, number, box) if planned is None else planned.group.v2
+        plan = self._plan(request, group, planned, entering, box)
         publisher = publisher_for(self._shell)
         explained = self._explain(request, plan, publisher)
         if request.ours.dry_run:
@@ -69,10 +99,15 @@ class Runner:
         if explained is None:  # whose table says it too
             self._say(plan.notes, publisher)
         running = RunningCell(
-            self._shell, request, plan, publisher, explained, self.limits, number, planned
+            self._shell, request, plan, publisher, explained, self.limits, number, planned, box
         )
+        running.made = made
         others = [] if planned is None else [Path(each) for each in planned.cell.others]
-        running.start(Tree(number, spawner(), group, others, make=planned is None), button)
+        home, inside = (None, "") if box is None else (box.group, box.id)
+        tree = Tree(
+            number, spawner(), group, others, make=planned is None, inside=inside, home=home
+        )  # fmt: skip
+        running.start(tree, button)
         self.footprint = running.footprint
         self._say(quiesce.take_notes(), publisher)
         if planned is not None and explained is None:
@@ -91,23 +126,36 @@ class Runner:
                 publisher.note(note)
             self._noted.add(note)
 
-    def _limited(self, request: Request, number: int) -> LiveGroup | None:
+    def _limited(self, request: Request, number: int, box: Box | None) -> LiveGroup | None:
         """Plan the group that the cell asks for; CgroupError where there cannot be one."""
         if not request.wish.cgroup:
             return None
+        if box is not None:
+            raise WishError(
+                f"a cell in a box uses the box's group, and has no limits of its own: {box.name}",
+                hint=f"%cgroup set {box.name} mem=64M   changes a limit of a box that has limits; "
+                "%%cgroup above the cell that makes the box gives it some.",
+            )
         from nsmagic.run.groups import groups  # loading nsmagic does not wait for it
 
         ours = request.ours
-        return groups().plan(ours.name or f"cell-{number}", request.wish.limits, strict=ours.strict)
+        return groups().plan(f"cell-{number}", request.wish.limits, strict=ours.strict)
 
-    def _group(self, request: Request, number: int) -> Path | None:
+    def _group(self, request: Request, number: int, box: Box | None) -> Path | None:
         """Name a cgroup for the cell where no PID namespace will end its tree."""
+        if box is not None:
+            return None if box.group is None else box.group / f"cell{number}"
+        if request.wish.enter is not None and request.wish.enter.join_cgroup:
+            return None
         if "pid" in request.wish.namespaces and not request.ours.strict:
             return None
         place = cgroups.private_place(probe=not request.ours.dry_run)
         return None if place is None else place / f"nsmagic-{os.getpid()}-cell-{number}"
 
-    def _plan(self, request: Request, group: Path | None, planned: LiveGroup | None) -> Plan:
+    def _plan(
+        self, request: Request, group: Path | None, planned: LiveGroup | None,
+        entering: Entering | None, box: Box | None,
+    ) -> Plan:  # fmt: skip
         wish, ours = request.wish, request.ours
         if ours.bg:  # its outside steps are done while the notebook may go to another directory
             kept = tuple((name, str(Path(file).absolute())) for name, file in wish.persist)
@@ -115,6 +163,8 @@ class Runner:
         situation = replace(
             read_situation(wish, None if group is None else str(group)),
             group=None if planned is None else planned.cell,
+            entering=entering,
+            box_groups=() if box is None else box.other_groups,
         )
         body = steps.Exec(argv=request.argv) if request.argv else steps.RunPython()
         return make_plan(wish, situation, body, strict=ours.strict, init=ours.init)
@@ -131,6 +181,32 @@ class Runner:
         return view
 
 
+def _entering(enter: Enter | None) -> Entering | None:
+    if enter is None:
+        return None
+    from nsmagic.run.boxes import boxes  # loading nsmagic does not wait for it
+
+    return boxes().entering(enter)
+
+
+def _box_of(entering: Entering | None) -> Box | None:
+    """Return the box that is entered, None for a process or a box to be."""
+    if entering is None or entering.target is None or not entering.target.pid:
+        return None
+    from nsmagic.run.boxes import boxes
+
+    return boxes().living().get(entering.target.box)
+
+
+def _changes_root(plan: Plan) -> bool:
+    """Whether the cell's root is, or may be, another one than the notebook's."""
+    return any(
+        isinstance(step, steps.Chroot | steps.JoinRoot)
+        or (isinstance(step, steps.Join) and step.other_root)
+        for step in plan.steps
+    )
+
+
 class RunningCell:
     """One cell between its start and what becomes of it."""
 
@@ -144,11 +220,13 @@ class RunningCell:
         limits: OutputLimits,
         number: int,
         planned: LiveGroup | None,
+        box: Box | None,
     ) -> None:
         self._shell, self._request, self._plan = shell, request, plan
         self._publisher, self._explained = publisher, explained
         self._name = request.program[0] if request.program else "the cell"
-        self._number, self._planned = number, planned
+        self._number, self._planned, self.box = number, planned, box
+        self._watched = planned if box is None else box.watched()
         self._log = LogFile(cell=number, hold=limits.head, eager=request.ours.bg)
         shown = CellOutput(
             publisher.text, log=self._log, limits=limits, now=time.monotonic,
@@ -161,6 +239,7 @@ class RunningCell:
         self._listener.asks = not request.ours.bg
         self._listener.wanted = frozenset(request.ours.returns)
         self._before: dict[str, Any] = {}
+        self.made: frozenset[str] = frozenset()
 
     def start(self, tree: Tree, button: StopButton) -> None:
         """Fork or spawn, in the calling thread; `button` stops the cell from the beginning."""
@@ -172,7 +251,8 @@ class RunningCell:
         self._sandbox = Sandbox(
             self._plan, self._launcher(text), tree, self._listener,
             timeout=ours.timeout, terminal=Terminal(text) if ours.tty else None,
-            entered=self.footprint.entered, group=self._planned,
+            entered=self.footprint.entered, group=self._watched,
+            leave=None if self.box is None else self.box.read_on,
         )  # fmt: skip
         self._listener.asking = self._sandbox.asking
         button.aim(self._stop)
@@ -194,17 +274,18 @@ class RunningCell:
         wish = self._plan.isolation
         title, shares = self._request.head.splitlines()[0], {"shared", "unchanged"}
         return Footprint.begin(
-            title, frozenset(chain(*types)),
+            title, self.made.union(*types),
             shares_mounts=bool(wish.persist) or wish.propagation in shares,
         )  # fmt: skip
 
     def _launcher(self, text: str) -> Launcher:
         ours = self._request.ours
         if self._request.argv:
-            return SpawnLauncher(self._plan, spawner(), text, tty=ours.tty)
+            inside = "" if self.box is None else self.box.id
+            return SpawnLauncher(self._plan, spawner(), text, tty=ours.tty, inside=inside)
         cell = Cell(
             body=self._request.body or "", head=self._request.head, returns=ours.returns,
-            other_root=self._request.wish.root is not None,
+            other_root=_changes_root(self._plan),
         )  # fmt: skip
         shell = self._shell
         main = Main(body=lambda channel: ChildShell(shell, channel).run(cell))
@@ -257,12 +338,13 @@ class RunningCell:
 
     def _bury(self) -> None:
         """Forget the cell's group, and say which of its limits were hit without ending the cell."""
-        if self._planned is None:
+        if self._watched is None:
             return
         from nsmagic.notebook import obituary
         from nsmagic.run.groups import groups
 
-        groups().live.pop(self._planned.group.name, None)
+        if self._planned is not None:
+            groups().live.pop(self._planned.group.name, None)
         error = "" if self._listener.error is None else str(self._listener.error["ename"])
         for line in obituary.warnings(self._sandbox.result, error):
             self._publisher.note(line)

@@ -96,7 +96,7 @@ def _defer_interrupts() -> list[int]:
 
 def _die_with(parent: int) -> None:
     """End with the thread that forked us; the spawner sees to the rest if the kernel is killed."""
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    syscalls.die_with_parent()
     if os.getppid() != parent:
         os._exit(255)
 
@@ -113,7 +113,7 @@ class _ToKernel:
     def wait(self) -> None:
         if self._channel.receive() is None:
             os._exit(255)
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # not inherited over fork
+        syscalls.die_with_parent()  # not inherited over fork
 
 
 def lead_session(*, tty: bool) -> None:

@@ -11,9 +11,13 @@ from nsmagic.linux import cgroups
 
 
 class Guard:
-    """The main process of one cell, by pidfd, and its cgroup's directories; all may be unknown."""
+    """The main process of one cell, by pidfd, and its cgroup's directories; all may be unknown.
+
+    `inside` is the box that the cell is in.
+    """
 
     def __init__(self) -> None:
+        self.inside = ""
         self.cgroups: tuple[Path, ...] = ()
         self._pidfd = -1
 

@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 
 from nsmagic.linux import syscalls
 from nsmagic.run.channel import Channel
+from nsmagic.run.joining import held
 
 # SIGUSR1 tells that our own parent ended (PR_SET_PDEATHSIG).
 KEEPER_SIGNALS: Final = {signal.SIGCHLD, signal.SIGUSR1}
@@ -25,7 +26,7 @@ def keep_tree(cell: int, channel: Channel) -> NoReturn:
     Called in the process that forked the cell, with KEEPER_SIGNALS blocked.  The report also
     counts the processes that were left.
     """
-    proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    proc = held("/proc", os.O_RDONLY)
     parent = os.getppid()
     os.setsid()  # out of the kernel's group, which the stop button signals
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGUSR1)
@@ -75,6 +76,21 @@ def kill_descendants(root: int, proc: int) -> int:
             while os.waitpid(-1, os.WNOHANG)[0] != 0:
                 pass
     return len(killed)
+
+
+def kill_tree(root: int) -> None:
+    """Stop and kill a process that is not ours and its descendants, in our own /proc."""
+    proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        stopped: set[int] = set()
+        while fresh := ({root} | descendants(root, proc)) - stopped:
+            for pid in fresh:
+                _signal(pid, signal.SIGSTOP)
+            stopped |= fresh
+        for pid in stopped:
+            _signal(pid, signal.SIGKILL)
+    finally:
+        os.close(proc)
 
 
 def descendants(root: int, proc: int) -> set[int]:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from nsmagic.linux.processes import life_of
+
 NAME: Final = re.compile(
     r"(?P<pid>\d{1,10})-(?P<start>\d{1,20})-(?P<pidns>\d{1,20})-(?P<boot>[0-9a-f-]{36})\.ledger"
 )
@@ -78,14 +80,6 @@ class Owner:
 def boot_id() -> str:
     """Return the number that Linux drew when it booted, random(4)."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def life_of(pid: int | str) -> tuple[int, bool]:
-    """Return when a process started, proc_pid_stat(5), and whether it is more than a zombie."""
-    stat = Path(f"/proc/{pid}/stat").read_bytes()
-    # A zombie with other threads is one whose first thread has ended, and the others go on.
-    fields = stat.rpartition(b")")[2].split()
-    return int(fields[19]), fields[0] not in {b"Z", b"X"} or int(fields[17]) > 1
 
 
 def _is_locked(file: Path) -> bool:

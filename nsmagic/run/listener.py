@@ -6,6 +6,7 @@ from typing import Protocol
 
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.result import Result
+from nsmagic.wish.errors import ChannelError
 
 
 class Listener(Protocol):
@@ -25,3 +26,24 @@ class Listener(Protocol):
 
     def tick(self) -> None:
         """Do what was due at `deadline`."""
+
+
+class Silent:
+    """Listens to the setting up of what has nothing to say, such as a box."""
+
+    def output(self, stream: str, data: bytes) -> None:
+        """Drop it."""
+
+    def message(self, frame: Frame, channel: Channel) -> None:  # noqa: ARG002
+        """Take nothing."""
+        raise ChannelError(f"frame {frame.kind!r} of something that has nothing to say")
+
+    def ready(self, result: Result) -> None:
+        """Whoever waits sees it."""
+
+    def deadline(self) -> float | None:
+        """Return None: there is nothing to do."""
+        return None
+
+    def tick(self) -> None:
+        """Do nothing."""

@@ -15,6 +15,7 @@ from functools import singledispatch
 from typing import Protocol
 
 from nsmagic.linux import syscalls
+from nsmagic.run import joining
 from nsmagic.run.accounts import become, load_databases
 from nsmagic.run.channel import Channel
 from nsmagic.run.init import fork_from_init
@@ -63,6 +64,7 @@ def perform_all(plan: Sequence[Step], channel: Channel, handover: Handover) -> l
                 noted.close()
                 refuse(index, error, channel, spent)
             spent.append((time.time() - start) * 1e3)
+    joining.close_held()
     if isinstance(plan[-1], steps.RunPython):
         _as_after_execve(plan, dumpable)
     return spent
@@ -70,7 +72,9 @@ def perform_all(plan: Sequence[Step], channel: Channel, handover: Handover) -> l
 
 def _as_after_execve(plan: Sequence[Step], dumpable: int) -> None:
     """Have the capabilities and the access to our own /proc/self that a program here would have."""
-    if any(isinstance(step, steps.Unshare) and "user" in step.types for step in plan):
+    entered = [step.entered for step in plan if isinstance(step, steps.Join)]
+    entered += [frozenset(step.types) for step in plan if isinstance(step, steps.Unshare)]
+    if any("user" in types for types in entered):
         syscalls.lose_capabilities()
     if dumpable == 1:  # which a change of ids took back, prctl(2)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
@@ -195,25 +199,20 @@ def _(step: steps.Chdir) -> None:
 @perform.register
 def _(step: steps.AccountStep) -> None:
     become(step)
-    _stay_tied()
+    syscalls.die_with_parent()
 
 
 @perform.register
 def _(step: steps.SetGid) -> None:
     os.setgroups([])
     os.setgid(step.gid)
-    _stay_tied()
+    syscalls.die_with_parent()  # which a change of ids takes back, prctl(2)
 
 
 @perform.register
 def _(step: steps.SetUid) -> None:
     os.setuid(step.uid)
-    _stay_tied()
-
-
-def _stay_tied() -> None:
-    """Ask again to end with our parent: a change of ids takes that back, prctl(2)."""
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    syscalls.die_with_parent()
 
 
 @perform.register
@@ -228,9 +227,13 @@ def _(step: steps.ClearEnvironment) -> None:
     os.environ.update(kept)
 
 
+for _kind, _act in joining.ACTS.items():
+    perform.register(_kind, _act)
+
+
 def _fork(step: steps.Fork, channel: Channel, handover: Handover) -> None:
     """Return in the process that goes on; the one before is killed, gone or keeps the tree."""
-    cgroup = None if step.cgroup is None else os.open(step.cgroup, os.O_PATH | os.O_CLOEXEC)
+    cgroup = None if step.cgroup is None else joining.held(step.cgroup)
     if step.share_memory and (address := syscalls.thread_id_address()) is not None:
         handover.tell(syscalls.take_over(address, cgroup), kept=False)
     else:

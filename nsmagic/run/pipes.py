@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import struct
 import termios
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -92,10 +94,20 @@ class OutputPipe:
                 fcntl.fcntl(self.write_end, fcntl.F_SETPIPE_SZ, size)
                 return
 
+    def leave_to(self, reader: Callable[[int], None]) -> None:
+        """Let `reader` read on if others than us still have the pipe open for writing."""
+        os.close(self.write_end)
+        self.write_end = -1
+        poller = select.poll()
+        poller.register(self.read_end, select.POLLIN)
+        if not any(event & select.POLLHUP for _, event in poller.poll(0)):
+            reader(self.read_end)
+
     def close(self) -> None:
         """Close both ends."""
         os.close(self.read_end)
-        os.close(self.write_end)
+        if self.write_end >= 0:
+            os.close(self.write_end)
 
 
 def waiting(output: Output) -> int:

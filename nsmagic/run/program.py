@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from nsmagic.linux import syscalls
+from nsmagic.run.boxinit import begin_box, keep_box
 from nsmagic.run.channel import Channel
 from nsmagic.run.fork import lead_session
 from nsmagic.run.perform import perform_all, refuse
@@ -47,7 +48,7 @@ def _umask() -> int:
 def be_ready(orders: Channel) -> NoReturn:
     """Wait, as a fresh fork of the spawner, for a program to run; never returns."""
     try:
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        syscalls.die_with_parent()
         reset_signals()
         close_all_but({0, 1, 2, orders.sock.fileno()})
         frame = orders.receive()
@@ -69,10 +70,14 @@ def _run(data: Mapping[str, Any], orders: Channel) -> None:
     os.umask(data["umask"])
     _limit(data)
     _take_environment(data["environment"])
+    body = plan[-1]
+    if isinstance(body, steps.KeepBox):
+        begin_box()
     spent = perform_all(plan, channel, _ToSpawner(orders))
     lead_session(tty=data["tty"])
     channel.send("ready", spent=spent)
-    body = plan[-1]
+    if isinstance(body, steps.KeepBox):
+        keep_box()
     assert isinstance(body, steps.Exec)
     try:
         _execute(body.argv)
@@ -121,7 +126,7 @@ class _ToSpawner:
     def wait(self) -> None:
         if self._orders.receive() is None:
             os._exit(255)
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # not inherited over fork
+        syscalls.die_with_parent()  # not inherited over fork
 
 
 def reset_signals() -> None:

@@ -39,13 +39,16 @@ class Sandbox:
         self, plan: Plan, launcher: Launcher, tree: Tree, listener: Listener,
         *, timeout: float | None = None, terminal: Terminal | None = None,
         entered: Callable[[int], None] = lambda _: None, group: LiveGroup | None = None,
+        leave: Callable[[int], None] | None = None,
     ) -> None:  # fmt: skip
+        """`leave` reads on what processes write that the cell left in a box."""
         self.plan = plan
         self._out: Output = terminal or OutputPipe()
         self._err: Output = terminal or OutputPipe()
         self.result = Result()
         self._launcher, self._tree, self._listener = launcher, tree, listener
         self._timeout, self._entered, self._group = timeout, entered, group
+        self._leave = leave
         self._ready = self._over = False
         self._forks = any(isinstance(step, steps.Fork) for step in plan.steps)
         self._forked_all = not self._forks
@@ -110,8 +113,10 @@ class Sandbox:
                 self._over = True
             if self._group is not None:
                 self._group.end(self.result)
-            self.result.left = self._tree.clear() + self._launcher.left
+            stays = self._leave is not None and not self.result.stopped
+            self.result.left = self._tree.clear(whole=not stays) + self._launcher.left
             self._drain()
+            self._leave_pipes()
         self.result.seconds = time.monotonic() - self._started_at
         if self._refused is not None or not self._ready:
             for undo in reversed(self._undo):
@@ -119,6 +124,37 @@ class Sandbox:
         if self._refused is not None:
             raise self._refused
         return self.result
+
+    def settle(self) -> Result:
+        """Pump until the body stands, and let go of it; if it does not come to that, `finish`.
+
+        Then the launcher, its channel and the tree are the caller's.
+        """
+        try:
+            while not self._ready and not self._launcher.reap():
+                self._handle(
+                    (fd for fd, _ in self._poller.poll(self._patience())), self._handlers()
+                )
+                self._clock()
+        except BaseException:
+            with self._cleanup:
+                self._tree.kill()
+            raise
+        if not self._ready or self.result.stopped:
+            return self.finish()
+        self._over = True
+        self._cleanup.pop_all()
+        self._poller.close()
+        for pipe in {self._out, self._err}:
+            pipe.close()
+        os.close(self._wake)
+        return self.result
+
+    def _leave_pipes(self) -> None:
+        if self._leave is not None and not self.result.stopped:
+            for pipe in (self._out, self._err):
+                if isinstance(pipe, OutputPipe):
+                    pipe.leave_to(self._leave)
 
     def _register(self) -> None:
         for pipe in {self._out, self._err}:

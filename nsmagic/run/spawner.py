@@ -4,7 +4,8 @@ Exec'd once per kernel, in a session of its own, single-threaded and with few im
 costs the same however large the kernel is.  It is the parent of program cells.  When the kernel
 ends, however that happens, it kills what the kernel's cells left and removes their cgroups.
 
-Requests: `spawn` (a plan and a program), `guard` and `release` (what to end with the kernel).
+Requests: `spawn` (a plan, and a program or a box), `guard` and `release` (what to end with the
+kernel), `drain` (a pipe whose cell has ended).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from nsmagic.run.channel import Channel, Frame
+from nsmagic.run.drains import Drains
 from nsmagic.run.guards import Guard
 from nsmagic.run.keeper import kill_descendants
 from nsmagic.run.program import be_ready, close_all_but
@@ -34,7 +36,8 @@ class Helper:
     """A fork of the spawner: first it waits for orders, then it sets one program cell up.
 
     `cell` is the PID that runs the program, 0 while that is the helper itself; `kept` tells that
-    the helper stays to keep the cell's tree.
+    the helper stays to keep the cell's tree.  `box` is the box whose init it is, `inside` the one
+    that the cell is in.
     """
 
     orders: Channel
@@ -42,6 +45,8 @@ class Helper:
     cell: int = 0
     kept: bool = False
     listening: bool = True
+    box: str = ""
+    inside: str = ""
 
 
 @dataclass
@@ -54,8 +59,11 @@ class Spawner:
     spare: int = 0
     sweeper: int = 0
     helpers: dict[int, Helper] = field(default_factory=dict)
-    guards: dict[int, Guard] = field(default_factory=dict)
+    guards: dict[int | str, Guard] = field(default_factory=dict)
     unclaimed: dict[int, tuple[int, resource.struct_rusage]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.drains = Drains(self.poller)
 
     def serve(self, kernel: int, wake: int) -> None:
         """Serve requests until the kernel, given as a pidfd, ends or hangs up."""
@@ -63,6 +71,7 @@ class Spawner:
             self.poller.register(fd, select.POLLIN)
         while not self.control.closed:
             ready = self.wait()
+            self.drains.serve(ready)
             for pid, helper in list(self.helpers.items()):
                 if helper.orders.sock.fileno() in ready:
                     self.hear(pid, helper)
@@ -133,6 +142,7 @@ class Spawner:
             self.spare = 0
             helper = self.helpers[pid]
             helper.channel = channel
+            helper.box, helper.inside = frame.data["box"], frame.data["inside"]
             if fork is None:
                 introduce(pid, channel)
             with suppress(BrokenPipeError):  # killed by somebody: its end tells the rest
@@ -157,10 +167,16 @@ class Spawner:
     def on_guard(self, frame: Frame) -> None:
         """Remember a process (by pidfd) or a cgroup of a cell."""
         guard = self.guards.setdefault(frame.data["cell"], Guard())
+        guard.inside = frame.data.get("inside", "")
         if frame.data.get("cgroups"):
             guard.cgroups = tuple(map(Path, frame.data["cgroups"]))
         if self.control.fds:
             guard.take(self.control.fds.pop(0))
+
+    def on_drain(self, _: Frame) -> None:
+        """Read what goes on being written to a cell's pipe into the log of its box."""
+        pipe, log = self.control.fds.pop(0), self.control.fds.pop(0)
+        self.drains.add(pipe, log)
 
     def on_release(self, frame: Frame) -> None:
         """Forget a cell that ended."""
@@ -194,6 +210,18 @@ class Spawner:
         if helper.listening:
             self.poller.unregister(helper.orders.sock)
         helper.orders.close()
+        if helper.box:
+            self.end_box(helper.box)
+
+    def end_box(self, box: str) -> None:
+        """Kill what is left in a box whose init has ended, where no PID namespace does."""
+        for number, guard in self.guards.items():
+            if box in (number, guard.inside):
+                guard.kill()
+        for pid, helper in self.helpers.items():
+            if helper.inside == box:
+                with suppress(ProcessLookupError):
+                    os.kill(helper.cell or pid, signal.SIGKILL)
 
     def end_all(self) -> None:
         """Kill every process and remove every cgroup of the dead kernel's cells."""

@@ -111,11 +111,16 @@ def close_spawner() -> None:
 class SpawnLauncher:
     """Lets the spawner make the first process, for programs."""
 
-    def __init__(self, plan: Plan, spawner: SpawnerClient, text: str, *, tty: bool = False) -> None:
+    def __init__(
+        self, plan: Plan, spawner: SpawnerClient, text: str = "", *, tty: bool = False,
+        box: str = "", inside: str = "",
+    ) -> None:  # fmt: skip
+        """`box` is the id of the box that is made, `inside` of the one that the cell is in."""
         self.pid = self.cell = 0
         self.pidfd = self.cell_fd = -1
         self.left = 0
         self._plan, self._spawner, self._text, self._tty = plan, spawner, text, tty
+        self._boxes = {"box": box, "inside": inside}
         self._kept_status: int | None = None
         self._ended: Ended | None = None
 
@@ -134,6 +139,7 @@ class SpawnLauncher:
             self._spawner.ask(
                 "spawn", fds=[theirs.fileno(), stdin, stdout, stderr, cwd],
                 buffers=[json.dumps(order).encode()], fork=forks[0] if forks else None,
+                **self._boxes,
             )  # fmt: skip
         self._channel = Channel(ours)
         return self._channel

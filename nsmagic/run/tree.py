@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from nsmagic.linux import cgroups
+from nsmagic.run.keeper import kill_tree
 from nsmagic.run.ledger import ledger
 from nsmagic.run.spawning import SpawnerClient
 from nsmagic.wish.errors import NsmagicError
@@ -25,14 +26,18 @@ class Tree:
     those of the same group in v1 hierarchies; all are removed at the end, and with `make` the first
     is made now.  `deadline` is when `tick` is wanted, in the seconds
     of `stop`; None while no stop is under way.
+
+    A cell in the box `inside` is not all there is: what it leaves stays, in the box's group `home`.
     """
 
     def __init__(
-        self, cell: int, guard: SpawnerClient, cgroup: Path | None = None,
+        self, cell: int | str, guard: SpawnerClient, cgroup: Path | None = None,
         others: Sequence[Path] = (), *, make: bool = True,
+        inside: str = "", home: Path | None = None,
     ) -> None:  # fmt: skip
         self.cgroup = cgroup
         self._others = tuple(others)
+        self._inside, self._home = inside, home
         self.pid = 0
         self._cell, self._guard = cell, guard
         self._pidfd = -1
@@ -43,7 +48,8 @@ class Tree:
             # First the guard, then the group: whenever the kernel dies, somebody knows of it.
             for directory in self._directories:
                 ledger().note("cgroup", str(directory))
-            guard.ask("guard", cell=cell, cgroups=[str(each) for each in self._directories])
+            directories = [str(each) for each in self._directories]
+            guard.ask("guard", cell=cell, cgroups=directories, inside=inside)
         if cgroup is not None and make:
             cgroup.mkdir()
 
@@ -62,7 +68,7 @@ class Tree:
         self.pid = pid
         if guard:
             self._guarded = True
-            self._guard.ask("guard", cell=self._cell, fds=[pidfd])
+            self._guard.ask("guard", cell=self._cell, fds=[pidfd], inside=self._inside)
 
     def stop(self, now: float) -> None:
         """Ask for the end by SIGINT; `tick` goes on with SIGTERM and kills, GRACE_SECONDS apart."""
@@ -102,20 +108,29 @@ class Tree:
     def kill(self) -> None:
         """Kill the whole tree, whatever it ignores."""
         self.deadline = None
+        if self._inside and self.cgroup is None and self.pid:
+            kill_tree(self.pid)  # or the init of the box would inherit its children
         self.send(signal.SIGKILL)
         if self.cgroup is not None:
-            cgroups.kill(self.cgroup)
+            with suppress(FileNotFoundError):  # the box was removed, and its groups with it
+                cgroups.kill(self.cgroup)
 
-    def clear(self) -> int:
-        """End what outlived the main process; return how many processes that were."""
+    def clear(self, *, whole: bool = True) -> int:
+        """End what outlived the main process; return how many processes that were.
+
+        Without `whole`, what a cell in a box left stays there.
+        """
         self._forget()
         left = 0
         directories = self._directories
-        if self.cgroup is not None and self.cgroup.exists():
-            left = cgroups.kill(self.cgroup)
-            cgroups.remove(self.cgroup)
+        with suppress(FileNotFoundError):  # refused before it was made, or removed with its box
+            if self.cgroup is not None:
+                if self._home is not None and not whole:
+                    cgroups.move(self.cgroup, self._home)
+                left = cgroups.kill(self.cgroup)
+                cgroups.remove(self.cgroup)
         for directory in self._others:
-            with suppress(FileNotFoundError):  # refused before it was made
+            with suppress(FileNotFoundError):
                 cgroups.end(directory)
         self.cgroup, self._others = None, ()
         for directory in directories:

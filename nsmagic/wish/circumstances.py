@@ -62,6 +62,7 @@ class Circumstances:
     go into another PID namespace than its own.  `limits` holds /proc/sys/user/max_*_namespaces by
     namespace, `known` the namespaces that this Linux has, `covers` the mount points inside /proc,
     `clocks` monotonic and boottime in seconds as the initial time namespace counts them.
+    `no_namespace` is a file to be entered that is none, `wrong_type` one of another type.
     `processes` and `files` are RLIMIT_NPROC and RLIMIT_NOFILE.
     """
 
@@ -90,6 +91,8 @@ class Circumstances:
     granted: tuple[Range, ...] = ()
     helper: str = ""
     helper_privileged: bool = True
+    no_namespace: str = ""
+    wrong_type: str = ""
     processes: str = ""
     files: str = ""
 

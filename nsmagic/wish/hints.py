@@ -8,13 +8,16 @@ from nsmagic.wish import steps
 from nsmagic.wish.circumstances import Circumstances
 from nsmagic.wish.hints_cgroups import CGROUP_HINTS
 from nsmagic.wish.hints_files import FILE_HINTS
+from nsmagic.wish.hints_joining import JOINING_HINTS, JOINING_MANUALS
 from nsmagic.wish.hints_namespaces import NAMESPACE_HINTS
 from nsmagic.wish.hints_processes import PROCESS_HINTS
 from nsmagic.wish.refusal import Hint, Refusal
 from nsmagic.wish.steps import Step
 
 # The first row that fits is taken, so the more telling circumstance stands above.
-HINTS: tuple[Hint, ...] = (*NAMESPACE_HINTS, *CGROUP_HINTS, *PROCESS_HINTS, *FILE_HINTS)
+HINTS: tuple[Hint, ...] = (
+    *NAMESPACE_HINTS, *JOINING_HINTS, *CGROUP_HINTS, *PROCESS_HINTS, *FILE_HINTS,
+)  # fmt: skip
 
 _MANUALS: dict[type[Step | None], str] = {
     type(None): "fork(2)",
@@ -45,6 +48,7 @@ _MANUALS: dict[type[Step | None], str] = {
     steps.KeepCaps: "capabilities(7)",
     steps.Init: "clone(2)",
     steps.Exec: "execve(2)",
+    **JOINING_MANUALS,
 }
 
 

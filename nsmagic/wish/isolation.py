@@ -31,8 +31,45 @@ class SubIds:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Enter:
+    """The options of nsenter(1) (util-linux 2.43-devel), each under its own long name.
+
+    `target` is a PID or the name of a box; `types` holds /proc names of namespaces to take from it,
+    `files` pairs such a name with a namespace file.  `root` and `wd` are "" for the target's own;
+    `setuid` and `setgid` may be `follow`.
+    """
+
+    target: str | None = None
+    all: bool = False
+    types: frozenset[str] = frozenset()
+    files: tuple[tuple[str, str], ...] = ()
+    root: str | None = None
+    wd: str | None = None
+    wdns: str | None = None
+    env: bool = False
+    no_fork: bool = False
+    join_cgroup: bool = False
+    setuid: int | str | None = None
+    setgid: int | str | None = None
+    preserve_credentials: bool = False
+    keep_caps: bool = False
+
+    @property
+    def into_box(self) -> bool:
+        """Whether the target is a box."""
+        return self.target is not None and not self.target.isdecimal()
+
+    @property
+    def whole(self) -> bool:
+        """Whether no namespace is named: all of a box is meant."""
+        return not (self.all or self.types or self.files)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Isolation:
     """The options of unshare(1) (util-linux 2.41) and chroot(1) by their long names, and limits.
+
+    `enter` holds those of nsenter(1): what is joined before anything is made new.
 
     `namespaces` holds /proc names (`mnt`, not `mount`); `persist` pairs such a name with the file
     that keeps the namespace alive, sorted.  `map_user` and `map_group`, where given, go before what
@@ -42,6 +79,7 @@ class Isolation:
     its `userspec` and `groups` are texts, because names are looked up in the root.
     """
 
+    enter: Enter | None = None
     namespaces: frozenset[str] = frozenset()
     persist: tuple[tuple[str, str], ...] = ()
     fork: bool = False
@@ -107,5 +145,7 @@ def _unite(name: str, mine: object, theirs: object, default: object) -> object:
         clash = {key for key, _ in mine} & {key for key, _ in theirs}
         if not clash:
             return tuple(sorted(mine + theirs))
+    if name == "enter":
+        raise WishError("nsenter stands twice in this stack: a cell can be in one place only")
     option = "--" + name.replace("_", "-")
     raise WishError(f"{option} is given twice with different values: {mine} and {theirs}")

@@ -40,10 +40,13 @@ def shell_lines(plan: Plan) -> tuple[str, ...]:
             return _opener(words, plan)
         if step in by_unshare:
             return f"# by {_options_of(step, plan.isolation, words)}"
+        if isinstance(step, steps.Fork) and joins:
+            return "# nsenter(1) forks by itself"
         if step in by_chroot:
             return "# on the line with chroot"
         return _chroot(step, by_chroot, wd) if isinstance(step, steps.Chroot) else step.shell()
 
+    joins = any(isinstance(step, steps.Join) for step in plan.steps)
     wd = plan.isolation.wd or "/"
     return tuple(map(line, plan.steps))
 
@@ -51,10 +54,12 @@ def shell_lines(plan: Plan) -> tuple[str, ...]:
 def unshare_command(plan: Plan) -> str:
     """Return the one command for the whole plan, empty where none does it or nothing is to do.
 
-    It is unshare(1), chroot(1), or the one started by the other.
+    It is nsenter(1), unshare(1), chroot(1), or one started by the other.
     """
     wish = plan.isolation
     program = [*chain(*(step.argv for step in plan.steps if isinstance(step, steps.Exec)))]
+    if isinstance(plan.steps[-1], steps.KeepBox):
+        program = ["sleep", "infinity"]
     if wish.chroot and wish.root is not None:
         # What unshare(1) does after its own change of root would be done in the old one.
         if _only(wish, _AFTER_ROOT) != Isolation():
@@ -64,9 +69,10 @@ def unshare_command(plan: Plan) -> str:
             program = ["chroot", *to_words(wish), wish.root, *program]
             wish = replace(wish, root=None)
     words = to_argv(wish)
-    if not words and not wish.chroot:
+    joins = [f"nsenter {step.words}" for step in plan.steps if isinstance(step, steps.Join)]
+    if not words and not wish.chroot and not joins:
         return ""
-    return shlex.join([*(["unshare", *words] if words else []), *program])
+    return " ".join([*joins, shlex.join([*(["unshare", *words] if words else []), *program])])
 
 
 _AFTER_ROOT: Final = {

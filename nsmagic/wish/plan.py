@@ -1,8 +1,8 @@
 """Wish -> plan: pure code that turns an Isolation into steps, in the order that Linux demands.
 
-First the cgroup; then the order is the one of unshare(1): owner, unshare, maps, clocks, fork,
-files that keep namespaces, propagation, root, working directory, mounts, ids, capabilities,
-environment, body.
+First the cgroup, then what is entered; then the order is the one of unshare(1): owner, unshare,
+maps, clocks, fork, files that keep namespaces, propagation, root, working directory, mounts, ids,
+capabilities, environment, body.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from nsmagic.wish.inside import inside
 from nsmagic.wish.isolation import IdMap, Isolation, SubIds
 from nsmagic.wish.namespaces import NAMESPACES
 from nsmagic.wish.steps import Step
+from nsmagic.wish.target import Entering
 from nsmagic.wish.unshare import settle
 
 # The paths that the cell itself follows, before any other root is in force.
@@ -35,7 +36,8 @@ class Situation:
     `cgroup`: directory of the cgroup v2 that the cell is born in, or None where none can be made.
     `group`: the group that limits were asked for, whose v2 directory is that one; None where a
     group only ends the cell's processes.  `own_paths`: what the paths below /proc/self stand for in
-    this process, because the cell is another one.
+    this process, because the cell is another one.  `entering`: what the wish enters, with the facts
+    about it; `box_groups`: cgroup v1 directories of the box that is entered.
     """
 
     uids: Ids
@@ -47,6 +49,8 @@ class Situation:
     cgroup: str | None = None
     group: CellGroup | None = None
     own_paths: Mapping[str, str] = field(default_factory=dict)
+    entering: Entering | None = None
+    box_groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +75,24 @@ def make_plan(
             f"chroot: --skip-chdir is permitted only where the new root is the old /: {wish.root}",
             hint="Leave it out: a working directory outside of the new root is a way out of it.",
         )
+    entering = situation.entering
+    if wish.enter is not None and entering is None:
+        raise ValueError("a plan that enters something needs to know it")
+    if entering is not None and "pid" in entering.entered and "pid" in wish.namespaces:
+        raise WishError(
+            "a new PID namespace needs a fork of its own after the PID namespace that is entered",
+            hint="Leave --pid out and let the cell's program make it: unshare --pid --fork ...",
+        )
     if init and "pid" not in wish.namespaces:
         raise WishError("--init needs a new PID namespace", hint="Add --pid (-p).")
     isolation = _with_own_paths(settle(wish), situation.own_paths)
+    if isinstance(body, steps.KeepBox) and isolation.namespaces & {"pid", "time"}:
+        isolation = replace(isolation, fork=True)  # its init must live in them
     notes: list[str] = []
     if not strict:
-        isolation, notes = _imply(isolation, situation)
+        situation, notes = _imply_user(situation)
+        isolation, more = _imply(isolation, situation)
+        notes += more
     elif "pid" in isolation.namespaces and not isolation.fork:
         notes.append(
             "without --fork the cell's first child is PID 1 of the new namespace: "
@@ -86,9 +102,8 @@ def make_plan(
         notes.append("mem= forbids swap too (swap=0): give swap=, or --strict to leave it alone")
     listed = (
         *(() if situation.group is None else situation.group.steps()),
-        *_enter(isolation, situation),
-        *_before_fork(isolation, situation),
-        *_fork(isolation, situation),
+        *_enter_groups(isolation, situation),
+        *_up_to_fork(isolation, situation, body),
         *_persist(isolation),
         *inside(isolation, situation.outside),
         *([steps.Init()] if init else []),
@@ -103,12 +118,22 @@ def _with_own_paths(wish: Isolation, paths: Mapping[str, str]) -> Isolation:
     return replace(wish, **changes)
 
 
+def _imply_user(situation: Situation) -> tuple[Situation, list[str]]:
+    entering = situation.entering
+    if entering is None:
+        return situation, []
+    implied = entering.implied(sys_admin=situation.sys_admin)
+    note = "added --user --preserve-credentials: entering needs CAP_SYS_ADMIN, which you lack here"
+    return replace(situation, entering=implied), [note] if implied != entering else []
+
+
 def _imply(wish: Isolation, situation: Situation) -> tuple[Isolation, list[str]]:
     notes = []
     if wish.namespaces & {"pid", "time"}:
         wish = replace(wish, fork=True)
-    lacked = _lacked_capability(wish, situation)
-    if lacked and "user" not in wish.namespaces:
+    entered = frozenset() if situation.entering is None else situation.entering.entered
+    lacked = "" if "user" in wish.namespaces | entered else _lacked_capability(wish, situation)
+    if lacked:
         wish = replace(wish, namespaces=wish.namespaces | {"user"}, map_root_user=True)
         notes.append(f"added --user --map-root-user: this needs {lacked}, which you lack here")
     if "pid" in wish.namespaces and wish.mount_proc is None:
@@ -123,21 +148,48 @@ def _lacked_capability(wish: Isolation, situation: Situation) -> str:
     return "CAP_SYS_CHROOT" if wish.root is not None and not situation.sys_chroot else ""
 
 
-def _enter(wish: Isolation, situation: Situation) -> Iterator[Step]:
+def _enter_groups(wish: Isolation, situation: Situation) -> Iterator[Step]:
     if situation.group is not None:
         for directory in situation.group.others:
             yield steps.EnterCgroup(cgroup=directory, file="tasks")
-    if situation.cgroup is not None and _enters_first(wish):
+    for directory in situation.box_groups:
+        yield steps.EnterCgroup(cgroup=directory, file="tasks")
+    if situation.cgroup is not None and _enters_first(wish, situation):
         yield steps.EnterCgroup(cgroup=situation.cgroup)
 
 
-def _enters_first(wish: Isolation) -> bool:
+def _enters_first(wish: Isolation, situation: Situation) -> bool:
     """Whether the cell must be in its group before anything else is done.
 
     An --owner may not write there, and a new cgroup namespace has for its root the group in which
-    the process is that makes it, cgroup_namespaces(7): that shall be the one asked for.
+    the process is that makes it, cgroup_namespaces(7): that shall be the one asked for.  In a
+    joined one, no process can be moved that is outside of it (mount option nsdelegate).
     """
-    return wish.owner is not None or (wish.cgroup and "cgroup" in wish.namespaces)
+    entered = frozenset() if situation.entering is None else situation.entering.entered
+    if wish.owner is not None or "cgroup" in entered:
+        return True
+    return wish.cgroup and "cgroup" in wish.namespaces
+
+
+def _up_to_fork(wish: Isolation, situation: Situation, body: Step) -> Iterator[Step]:
+    entering = situation.entering
+    fork = tuple(_fork(wish, situation, body))
+    if entering is None:
+        yield from (*_before_fork(wish, situation), *fork)
+        return
+    if entering.enter.no_fork and not wish.namespaces:
+        yield from (*fork, *entering.steps())
+        return
+    held = [step.cgroup for step in fork if isinstance(step, steps.Fork) and step.cgroup]
+    if any(isinstance(step, steps.Fork) and step.keep for step in fork):
+        held.append("/proc")  # by which the keeper finds what it must end
+    yield from entering.steps(held=tuple(held))
+    # As `nsenter ... unshare ...` has them; else after the fork, which may need more than they do.
+    credentials = tuple(entering.credentials())
+    if wish.namespaces:
+        yield from (*credentials, *_before_fork(wish, situation), *fork)
+    else:
+        yield from (*fork, *credentials)
 
 
 def _before_fork(wish: Isolation, situation: Situation) -> Iterator[Step]:
@@ -201,8 +253,8 @@ def _body_must_not_fork(wish: Isolation) -> bool:
     return bool(wish.namespaces & {"pid", "time"}) and not wish.fork
 
 
-def _fork(wish: Isolation, situation: Situation) -> Iterator[Step]:
-    entered = _enters_first(wish) and situation.cgroup is not None
+def _fork(wish: Isolation, situation: Situation, body: Step) -> Iterator[Step]:
+    entered = _enters_first(wish, situation) and situation.cgroup is not None
     cgroup = None if entered else situation.cgroup
     share_memory = "time" not in wish.namespaces
     if _body_must_not_fork(wish):
@@ -212,6 +264,9 @@ def _fork(wish: Isolation, situation: Situation) -> Iterator[Step]:
         yield steps.Fork(cgroup=cgroup, share_memory=share_memory)
     elif "pid" in wish.namespaces or entered:
         yield steps.Fork(share_memory=share_memory)
+    elif isinstance(body, steps.KeepBox):  # the spawner, its parent, ends what is in it
+        if "time" in wish.namespaces or (situation.entering and situation.entering.forks):
+            yield steps.Fork(share_memory=share_memory)
     else:
         yield steps.Fork(keep=True, share_memory=False)
 

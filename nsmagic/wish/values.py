@@ -191,10 +191,34 @@ def _identifiers(text: str, names: Names) -> tuple[str, ...]:
     return tuple(_identifier(part.strip(), names) for part in text.split(","))
 
 
+def _target(text: str, names: Names) -> str:
+    if re.fullmatch(r"[0-9]{1,10}", text):
+        if int(text) == 0:
+            raise ValueError("is no PID")
+        return str(int(text))
+    try:
+        return _box_name(text, names)
+    except ValueError:
+        raise ValueError("is neither a PID nor a name that a box can have") from None
+
+
+def _namespace_file(text: str, names: Names) -> str:
+    text = _text(text.removeprefix("="), names)  # as nsenter.c does: -n=FILE works too
+    if text.startswith(":"):
+        raise ValueError(
+            "is a namespace's number, which only nsenter(1) itself enters (Linux 6.19)"
+        )
+    return text
+
+
+def _follow(text: str, names: Names) -> int | str:
+    return text if text == "follow" else _id(text, names)
+
+
 def _box_name(text: str, _: Names) -> str:
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", text) is None:
         raise ValueError("is not a letter and then up to 63 letters, digits, '_', '.' or '-'")
-    if text == "host":
+    if text in {"host", "self"}:
         raise ValueError("is the word for what is outside every box")
     return text
 
@@ -236,7 +260,23 @@ ENVIRONMENT = Kind(
 )
 SUBJECT = Kind(metavar="<pid>|<box>", example="self", read=_text, source="subject")
 DURATION = Kind(metavar="<seconds>", example="2.5", read=_duration)
-BOX = Kind(metavar="<name>", example="web", read=_box_name)
+NAMESPACE_FILE = Kind(
+    metavar="<file>", example="/run/netns/lab", read=_namespace_file, source="file"
+)
+ATTACHED_DIRECTORY = Kind(
+    metavar="<dir>",
+    example="/srv",
+    read=lambda text, names: _text(text.removeprefix("="), names),
+    source="directory",
+)
+TARGET = Kind(metavar="<pid>|<box>", example="web", read=_target, source="target")
+FOLLOWED_UID = Kind(
+    metavar="<uid>", example="1000", read=_follow, choices=("follow",), source="uid"
+)
+FOLLOWED_GID = Kind(
+    metavar="<gid>", example="1000", read=_follow, choices=("follow",), source="gid"
+)
+BOX = Kind(metavar="<name>", example="web", read=_box_name, source="box")
 VARIABLE = Kind(metavar="<variable>", example="result", read=_identifier, source="variable")
 VARIABLES = Kind(
     metavar="<name>[,<name>]", example="x,y", read=_identifiers, source="variable", many=","

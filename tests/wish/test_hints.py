@@ -52,6 +52,15 @@ SAMPLES: tuple[Step, ...] = (
     steps.Init(),
     steps.MakeCgroup(cgroup=CELL),
     steps.SetLimit(file=f"{CELL}/memory.max", text="67108864", key="mem"),
+    steps.Hold(path="/proc/7/root"),
+    steps.Join(pid=7, types=("user", "net", "pid"), files=(("uts", "/run/uts"),)),
+    steps.JoinRoot(root="/proc/7/root"),
+    steps.JoinWd(wd="/proc/7/cwd"),
+    steps.Return(wd="/srv"),
+    steps.TakeEnvironment(file="/proc/7/environ"),
+    steps.DropGroups(),
+    steps.TakeIds(uid=0, gid=0),
+    steps.KeepBox(box="web"),
 )
 NO_CAPABILITIES: dict[str, Any] = {"uid": 1000, "capabilities": 0}
 UNSHARE = SAMPLES[1]

@@ -46,6 +46,15 @@ EXAMPLES: tuple[Step, ...] = (
     steps.Init(),
     steps.Exec(argv=("ip", "-br", "link")),
     steps.RunPython(),
+    steps.Hold(path="/proc/7/root"),
+    steps.Join(pid=7, start=9, types=("net", "pid"), files=(("uts", "/run/u"),), words="-t 7 -n"),
+    steps.JoinRoot(root="/proc/7/root"),
+    steps.JoinWd(wd="/proc/7/cwd"),
+    steps.Return(wd="/srv"),
+    steps.TakeEnvironment(file="/proc/7/environ"),
+    steps.DropGroups(),
+    steps.TakeIds(uid=0, gid=0),
+    steps.KeepBox(box="web"),
 )
 
 

@@ -85,6 +85,14 @@ def remove(group: Path, *, seconds: float = 2.0) -> None:
     group.rmdir()
 
 
+def move(group: Path, home: Path) -> None:
+    """Move every process of a group into another one."""
+    while procs := (group / "cgroup.procs").read_text().split():
+        for pid in procs:
+            with suppress(ProcessLookupError):
+                (home / "cgroup.procs").write_text(pid)
+
+
 def end(group: Path, *, seconds: float = 2.0) -> None:
     """Kill what is in the group and in those below it, and remove them all; of any version."""
     deadline = time.monotonic() + seconds

@@ -28,6 +28,17 @@ from nsmagic.wish.steps.files import (
     MountProc,
     Propagate,
 )
+from nsmagic.wish.steps.joining import (
+    DropGroups,
+    Hold,
+    Join,
+    JoinRoot,
+    JoinWd,
+    KeepBox,
+    Return,
+    TakeEnvironment,
+    TakeIds,
+)
 from nsmagic.wish.steps.namespaces import (
     MapIds,
     MapIdsByHelper,
@@ -55,11 +66,17 @@ __all__ = [
     "Chdir",
     "Chroot",
     "ClearEnvironment",
+    "DropGroups",
     "EnterCgroup",
     "Exec",
     "FindAccounts",
     "Fork",
+    "Hold",
     "Init",
+    "Join",
+    "JoinRoot",
+    "JoinWd",
+    "KeepBox",
     "KeepCaps",
     "LoadInterpreter",
     "MakeCgroup",
@@ -70,6 +87,7 @@ __all__ = [
     "MountProc",
     "Persist",
     "Propagate",
+    "Return",
     "RunPython",
     "SetClock",
     "SetGid",
@@ -78,8 +96,10 @@ __all__ = [
     "SetOwner",
     "SetUid",
     "Step",
+    "TakeEnvironment",
     "TakeGroup",
     "TakeGroups",
+    "TakeIds",
     "TakeUser",
     "Unshare",
     "from_json",
@@ -92,7 +112,8 @@ STEPS: dict[str, type[Step]] = {
         MakeCgroup, SetLimit, EnterCgroup, SetOwner, Unshare, SetGroups, MapIds, MapIdsOutside,
         MapIdsByHelper, Persist, SetClock, Fork, Propagate, MountProc, MountBinfmt,
         LoadInterpreter, Chroot, Chdir, SetGid, SetUid, FindAccounts, TakeGroups, TakeGroup,
-        TakeUser, KeepCaps, ClearEnvironment, Init, Exec, RunPython,
+        TakeUser, KeepCaps, ClearEnvironment, Init, Exec, RunPython, Hold, Join, JoinRoot, JoinWd,
+        Return, TakeEnvironment, DropGroups, TakeIds, KeepBox,
     )
 }  # fmt: skip
 
@@ -121,4 +142,4 @@ def from_json(data: dict[str, Any]) -> Step:
 
 
 def _frozen(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

@@ -1,0 +1,126 @@
+"""Facts about one process, a box's init or any other: typed values, read from Linux when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from nsmagic.linux.mountinfo import MountLine, read_mountinfo
+from nsmagic.linux.namespaces import Links, read_links
+from nsmagic.linux.processes import Process, read_processes
+from nsmagic.wish.isolation import IdMap
+
+# The numbers of <linux/capability.h>, capabilities(7).
+CAPABILITIES: Final = (
+    "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid", "setuid",
+    "setpcap", "linux_immutable", "net_bind_service", "net_broadcast", "net_admin", "net_raw",
+    "ipc_lock", "ipc_owner", "sys_module", "sys_rawio", "sys_chroot", "sys_ptrace", "sys_pacct",
+    "sys_admin", "sys_boot", "sys_nice", "sys_resource", "sys_time", "sys_tty_config", "mknod",
+    "lease", "audit_write", "audit_control", "setfcap", "mac_override", "mac_admin", "syslog",
+    "wake_alarm", "block_suspend", "audit_read", "perfmon", "bpf", "checkpoint_restore",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """The sets of a process, capabilities(7), each as names such as `sys_admin`."""
+
+    effective: frozenset[str]
+    permitted: frozenset[str]
+    inheritable: frozenset[str]
+    bounding: frozenset[str]
+    ambient: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """A network link and the bytes that went through it, proc_pid_net(5)."""
+
+    name: str
+    received: int
+    sent: int
+
+
+class Facts:
+    """What Linux tells of the process `pid`; OSError once it is gone or where one may not look."""
+
+    def __init__(self, pid: int, proc: str = "/proc") -> None:
+        self.pid = pid
+        self._proc = proc
+
+    def ns(self) -> Links:
+        """Return its namespaces by link name."""
+        return read_links(f"{self._proc}/{self.pid}")
+
+    def status(self) -> Mapping[str, str]:
+        """Return the fields of proc_pid_status(5)."""
+        lines = [line.partition(":") for line in self._lines("status")]
+        return {name: value.strip() for name, _, value in lines}
+
+    def mountinfo(self) -> list[MountLine]:
+        """Return the mounts that it sees."""
+        return read_mountinfo(self.pid, self._proc)
+
+    def uid_map(self) -> tuple[IdMap, ...]:
+        """Return its user namespace's map of users, user_namespaces(7)."""
+        return self._map("uid_map")
+
+    def gid_map(self) -> tuple[IdMap, ...]:
+        """Return its user namespace's map of groups."""
+        return self._map("gid_map")
+
+    def cgroup(self) -> Mapping[str, str]:
+        """Return its cgroup by controllers as cgroups(7) names them; `""` is that of cgroup v2."""
+        fields = [line.split(":", 2) for line in self._lines("cgroup")]
+        return {controllers: path for _, controllers, path in fields}
+
+    def capabilities(self) -> Capabilities:
+        """Return its capability sets."""
+        status = self.status()
+        sets = {
+            "effective": "CapEff", "permitted": "CapPrm", "inheritable": "CapInh",
+            "bounding": "CapBnd", "ambient": "CapAmb",
+        }  # fmt: skip
+        return Capabilities(**{name: _names(int(status[line], 16)) for name, line in sets.items()})
+
+    def processes(self) -> list[Process]:
+        """Return the processes in its PID namespace, or where that is ours, those it started."""
+        every = read_processes(self._proc)
+        links = self.ns()
+        own = read_links(f"{self._proc}/self")
+        if links["pid"] != own["pid"]:
+            return [
+                each for each in every.values() if (each.links or {}).get("pid") == links["pid"]
+            ]
+        found = {self.pid}
+        for each in every.values():  # in ascending order, parents mostly first
+            if each.ppid in found:
+                found.add(each.pid)
+        return [each for each in every.values() if each.pid in found]
+
+    def links(self) -> list[Link]:
+        """Return the links of its network namespace, with what went through them."""
+        found = []
+        for line in self._lines("net/dev")[2:]:
+            name, _, counters = line.partition(":")
+            fields = counters.split()
+            found.append(Link(name=name.strip(), received=int(fields[0]), sent=int(fields[8])))
+        return found
+
+    def _lines(self, name: str) -> list[str]:
+        path = f"{self._proc}/{self.pid}/{name}"
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read().splitlines()
+
+    def _map(self, name: str) -> tuple[IdMap, ...]:
+        lines = [map(int, line.split()) for line in self._lines(name)]
+        return tuple(IdMap(inner=inner, outer=outer, count=count) for inner, outer, count in lines)
+
+
+def _names(mask: int) -> frozenset[str]:
+    return frozenset(
+        CAPABILITIES[bit] if bit < len(CAPABILITIES) else str(bit)
+        for bit in range(64)
+        if mask >> bit & 1
+    )

@@ -1,0 +1,243 @@
+"""Boxes: named sandboxes of this kernel that stay until they are removed or the kernel ends.
+
+The spawner makes a box: its process does the steps and stays as the init (`nsmagic.run.boxinit`).
+Every cell in a box, also the one that made it, is a process that joins it afterwards.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import select
+import signal
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from nsmagic.linux import cgroups, syscalls
+from nsmagic.linux.facts import Facts
+from nsmagic.linux.targets import read_target
+from nsmagic.run.boxinit import SIGNALLED
+from nsmagic.run.groups import LiveGroup, groups
+from nsmagic.run.launch import wait_readable, wait_status
+from nsmagic.run.listener import Silent
+from nsmagic.run.logs import LogFile
+from nsmagic.run.result import Result
+from nsmagic.run.sandbox import Sandbox
+from nsmagic.run.spawning import SpawnerClient, SpawnLauncher, spawner
+from nsmagic.run.tree import Tree
+from nsmagic.wish.errors import WishError
+from nsmagic.wish.isolation import Enter
+from nsmagic.wish.plan import Plan
+from nsmagic.wish.target import Entering
+from nsmagic.wish.values import nearest
+
+END_SECONDS: Final = 2.0
+
+_numbers = itertools.count(1)
+
+
+class Setup(Sandbox):
+    """The sandbox of a box: `start` and `settle` set it up, and it stays until `end`.
+
+    `group` is the cgroup v2 that it is born in; the cells in it have groups of their own below.
+    With limits there is also `planned`, which has that one and those of cgroup v1.
+    """
+
+    def __init__(
+        self, name: str, plan: Plan, group: Path | None = None, planned: LiveGroup | None = None
+    ) -> None:
+        self.id = f"{name}.{next(_numbers)}"
+        self.group = group
+        self.spawner: SpawnerClient = spawner()
+        self.launcher = SpawnLauncher(plan, self.spawner, box=self.id)
+        self.planned = planned
+        others = [] if planned is None else [Path(each) for each in planned.cell.others]
+        tree = Tree(self.id, self.spawner, group, others, make=planned is None)
+        super().__init__(plan, self.launcher, tree, Silent(), group=planned)
+
+    def end(self) -> None:
+        """Kill all that is in it and wait until nothing is left."""
+        if self.planned is not None:
+            self.planned.end(Result())
+        self._tree.kill()
+        wait_readable(self.launcher.cell_fd, END_SECONDS)
+        if self.group is not None:
+            for below in self.group.iterdir():  # of cells that still ran
+                if below.is_dir():
+                    with suppress(FileNotFoundError):  # the cell saw to it itself
+                        cgroups.end(below)
+        self._tree.clear()
+        self.launcher.close()
+        self._channel.close()
+
+    def last_word(self) -> Result | None:
+        """Return how the init ended, as the spawner told; None if it could not."""
+        for frame in self._channel.waiting():
+            if frame.kind == "status":
+                return Result(status=wait_status(frame))
+        return None
+
+
+class Box(Facts):
+    """A sandbox with a name.  `pid` is its init as the notebook sees it, `head` what made it."""
+
+    def __init__(self, name: str, setup: Setup, head: str = "") -> None:
+        super().__init__(setup.pid)
+        self.name, self.head = name, head
+        self._setup = setup
+        self._log: LogFile | None = None
+
+    @property
+    def id(self) -> str:
+        """Its name and a number: one of the same name that comes later has another."""
+        return self._setup.id
+
+    @property
+    def group(self) -> Path | None:
+        """The directory of its cgroup v2, None where none can be made."""
+        return self._setup.group
+
+    @property
+    def title(self) -> str:
+        """The first line of the cell that made it."""
+        return self.head.partition("\n")[0]
+
+    @property
+    def other_groups(self) -> tuple[str, ...]:
+        """The directories of its group in hierarchies of cgroup v1, where it has limits."""
+        return () if self.planned is None else tuple(self.planned.cell.others)
+
+    @property
+    def planned(self) -> LiveGroup | None:
+        """Its group with its limits, None where it has none."""
+        return self._setup.planned
+
+    def watched(self) -> LiveGroup | None:
+        """Return its group, where it has limits, for the counters of one cell."""
+        planned = self.planned
+        return None if planned is None else LiveGroup(planned.cell, planned.group, "")
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The types of namespaces that were made for it."""
+        return self._setup.plan.isolation.namespaces
+
+    @property
+    def alive(self) -> bool:
+        """Whether its init still runs."""
+        poller = select.poll()
+        poller.register(self._setup.launcher.cell_fd, select.POLLIN)
+        return not poller.poll(0)
+
+    @property
+    def log(self) -> Path | None:
+        """Where that goes which its processes write after their cells have ended, if they did."""
+        return None if self._log is None else self._log.path
+
+    def read_on(self, pipe: int) -> None:
+        """Let the spawner read what is written to a pipe from now on, into our log."""
+        if self._log is None:
+            self._log = LogFile(cell=f"-box-{self.name}", eager=True)
+            self._log.close()
+        if self._log.path is not None:
+            log = os.open(self._log.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            try:
+                self._setup.spawner.ask("drain", fds=[pipe, log])
+            finally:
+                os.close(log)
+
+    def __repr__(self) -> str:
+        return f"<box {self.name}: {f'PID {self.pid}' if self.alive else 'ended'}, {self.title}>"
+
+    def end(self) -> str:
+        """End it and everything in it; return how its init had ended before that, if it had."""
+        before = "" if self.alive else self._last_word()
+        if self.planned is not None:
+            groups().live.pop(self.planned.group.name, None)
+        self._setup.end()
+        return before
+
+    def _last_word(self) -> str:
+        result = self._setup.last_word()
+        if result is None:
+            return "its init ended with the spawner"
+        if result.exit_code is not None and result.exit_code > SIGNALLED:
+            return f"its init got {signal.Signals(result.exit_code - SIGNALLED).name}"
+        return f"its init was killed by {result.killed_by}"
+
+
+class Boxes:
+    """The boxes of one kernel by name.  `ended` tells how those ended that nobody removed."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.ended: dict[str, str] = {}
+        self._boxes: dict[str, Box] = {}
+
+    def living(self) -> dict[str, Box]:
+        """Return the boxes by name; those whose init has ended are cleared away."""
+        for name, box in list(self._boxes.items()):
+            if not box.alive:
+                del self._boxes[name]
+                self.ended[name] = box.end()
+        return dict(self._boxes)
+
+    def names(self) -> dict[int, str]:
+        """Return the names by the PID of the init; from any thread."""
+        return {box.pid: name for name, box in list(self._boxes.items()) if box.alive}
+
+    def find(self, name: str) -> Box:
+        """Return a box; WishError, which says what became of it, if there is none."""
+        living = self.living()
+        if name in living:
+            return living[name]
+        if name in self.ended:
+            raise WishError(
+                f"the box {name!r} has ended: {self.ended[name]}",
+                hint="Run the cell that made it again.",
+            )
+        guess = nearest(name, list(living))
+        near = f" (nearest: {guess})" if guess else "" if living else "; there are no boxes yet"
+        raise WishError(f"no box is called {name!r}{near}", hint="%unshare --name NAME makes one.")
+
+    def keep(self, box: Box) -> None:
+        """Add a box that is set up."""
+        self.ended.pop(box.name, None)
+        self._boxes[box.name] = box
+        if box.planned is not None:
+            groups().live[box.planned.group.name] = box.planned
+
+    def remove(self, name: str) -> None:
+        """End a box and everything in it; WishError if there is none."""
+        self.find(name)
+        self._boxes.pop(name).end()
+
+    def entering(self, enter: Enter | None) -> Entering | None:
+        """Return what `enter` goes into, with the facts about it; WishError if it is not there."""
+        if enter is None:
+            return None
+        if enter.target is not None and enter.into_box:
+            self.find(enter.target)
+        target = read_target(enter, self.names())
+        if target is not None and target.box:
+            target = replace(target, wd=os.getcwd())  # noqa: PTH109 - for a step, which has strings
+        may = bool(syscalls.effective_capabilities() >> syscalls.CAP_SETGID & 1)
+        return Entering(enter=enter, target=target, may_set_groups=may)
+
+
+_registries: list[Boxes] = []
+
+
+def boxes() -> Boxes:
+    """Return the boxes of this process; a forked copy of the kernel begins with none."""
+    if not _registries or _registries[-1].owner != os.getpid():
+        _registries[:] = [Boxes()]
+    return _registries[-1]
+
+
+def close_boxes() -> None:
+    """Remove every box of this process."""
+    for name in list(boxes().living()):
+        boxes().remove(name)

@@ -1,0 +1,153 @@
+"""Doing the steps that go into what exists, setns(2)."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from nsmagic.linux import syscalls
+from nsmagic.linux.processes import life_of
+from nsmagic.wish import steps
+from nsmagic.wish.namespaces import BY_NAME, clone_flags
+from nsmagic.wish.steps import Step
+
+# What was opened while its path still meant what it means outside; of this process only.
+_held: Final[dict[str, int]] = {}
+
+
+def held(path: str, flags: int = os.O_PATH) -> int:
+    """Return the descriptor that a Hold step opened, else open the path now; the caller closes."""
+    if path in _held:
+        return _held.pop(path)
+    return os.open(path, flags | os.O_CLOEXEC)
+
+
+def close_held() -> None:
+    """Close what no step took: nothing of the outside may stay open in a cell."""
+    while _held:
+        os.close(_held.popitem()[1])
+
+
+def _hold(step: steps.Hold) -> None:
+    with suppress(KeyError):
+        os.close(_held.pop(step.path))
+    _held[step.path] = os.open(step.path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _join(step: steps.Join) -> None:
+    """Enter all at once; where Linux cannot, one after another as nsenter(1) does.
+
+    Also where it refuses: then the error names the namespace.
+    """
+    files = {name: os.open(file, os.O_RDONLY | os.O_CLOEXEC) for name, file in step.files}
+    left = list(step.in_two_passes())
+    if step.types:
+        pidfd, directory = _open_process(step.pid, step.start)
+        for name in step.types:  # now, because /proc may be another one after the first
+            files[name] = _open_namespace(name, step.pid, directory)
+        with suppress(OSError):  # EINVAL before Linux 5.8
+            syscalls.setns(pidfd, clone_flags(frozenset(step.types)))
+            left = [each for each in left if each[0] not in step.types]
+        os.close(pidfd)
+        os.close(directory)
+    refused = [each for each in left if each[0] == "user" or not _enter(*each, files, last=False)]
+    for name, path in sorted(refused, key=lambda each: each[0] != "user"):
+        _enter(name, path, files, last=True)
+    for fd in files.values():
+        os.close(fd)
+
+
+def _open_process(pid: int, start: int) -> tuple[int, int]:
+    """Return a pidfd and the directory in /proc of that very process.
+
+    ESRCH if it has ended, whoever has its PID now.
+    """
+    place = f"/proc/{pid}"
+    try:
+        pidfd = os.pidfd_open(pid)
+        directory = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        found, alive = life_of(f"self/fd/{directory}")
+    except (ProcessLookupError, FileNotFoundError):
+        found, alive = 0, False
+    if not alive or start not in {0, found}:
+        raise OSError(errno.ESRCH, os.strerror(errno.ESRCH), place)
+    return pidfd, directory
+
+
+def _open_namespace(name: str, pid: int, directory: int) -> int:
+    try:
+        return os.open(f"ns/{name}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, f"/proc/{pid}/ns/{name}") from None
+
+
+def _enter(name: str, path: str, files: Mapping[str, int], *, last: bool) -> bool:
+    try:
+        syscalls.setns(files[name], BY_NAME[name].flag)
+    except OSError as error:
+        if last:
+            raise OSError(error.errno, error.strerror, path) from None
+        return False
+    return True
+
+
+def _change_root(step: steps.JoinRoot) -> None:
+    before = os.open(".", os.O_PATH | os.O_CLOEXEC)
+    root = held(step.root)
+    os.fchdir(root)
+    os.chroot(".")
+    os.chdir("/")
+    if step.keep_wd:
+        os.fchdir(before)
+    for fd in (before, root):
+        os.close(fd)
+
+
+def _change_wd(step: steps.JoinWd) -> None:
+    fd = held(step.wd)
+    os.fchdir(fd)
+    os.close(fd)
+
+
+def _return(step: steps.Return) -> None:
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        os.chdir(step.wd)
+
+
+def _take_environment(step: steps.TakeEnvironment) -> None:
+    with open(held(step.file, os.O_RDONLY), "rb") as file:
+        pairs = [entry.partition(b"=") for entry in file.read().split(b"\0") if b"=" in entry]
+    os.environ.clear()
+    os.environb.update({name: value for name, _, value in pairs if name})
+
+
+def _drop_groups(_: steps.DropGroups) -> None:
+    os.setgroups([])
+
+
+def _take_ids(step: steps.TakeIds) -> None:
+    if step.gid is not None:
+        try:
+            os.setgroups([])
+        except PermissionError:
+            if step.groups:
+                raise
+        os.setgid(step.gid)
+    if step.uid is not None:
+        os.setuid(step.uid)
+    syscalls.die_with_parent()  # which a change of ids takes back, prctl(2)
+
+
+ACTS: Final[dict[type[Step], Callable[[Any], None]]] = {
+    steps.Hold: _hold,
+    steps.Join: _join,
+    steps.JoinRoot: _change_root,
+    steps.JoinWd: _change_wd,
+    steps.Return: _return,
+    steps.TakeEnvironment: _take_environment,
+    steps.DropGroups: _drop_groups,
+    steps.TakeIds: _take_ids,
+}

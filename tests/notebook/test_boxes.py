@@ -1,0 +1,399 @@
+"""Boxes through real kernels, as root and as an ordinary user: what stays, and how they end."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import select
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nsmagic.linux.facts import Facts
+from nsmagic.linux.processes import read_processes
+from tests.notebook.ending import World, fresh_name, message
+from tests.support.kernel_driver import KernelDriver
+from tests.support.sandboxes import readonly_cgroup, sandboxes_work
+from tests.support.skips import needs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.linux
+
+DAEMON = "(setsid bash -c 'exec -a {name} sleep 1000' > /dev/null 2>&1 &)"
+
+
+@pytest.fixture(scope="module", params=["kernel", "user_kernel"])
+def any_kernel(request: pytest.FixtureRequest) -> KernelDriver:
+    driver: KernelDriver = request.getfixturevalue(request.param)
+    return driver
+
+
+@pytest.fixture
+def notebook(any_kernel: KernelDriver) -> Iterator[KernelDriver]:
+    yield any_kernel
+    any_kernel.run("%box rm --all", raise_error=True)
+
+
+def value(notebook: KernelDriver, code: str) -> Any:  # noqa: ANN401 - whatever it is
+    run = notebook.run(code, raise_error=True)
+    assert run.result is not None, run
+    return ast.literal_eval(run.result["text/plain"])
+
+
+def refused(notebook: KernelDriver, cell: str) -> str:
+    """What a line that makes no sense is answered, without traceback."""
+    run = notebook.run(cell)
+    assert run.reply is not None
+    assert run.reply["status"] == "error", run
+    return run.stderr.strip().removeprefix("UsageError: ")
+
+
+def init_of(notebook: KernelDriver, name: str) -> int:
+    """The PID of a box's init, as Linux knows it."""
+    run = notebook.run(f"from nsmagic.run.boxes import boxes\nboxes().find({name!r}).pid")
+    run.raise_error()
+    assert run.result is not None
+    pid = int(run.result["text/plain"])
+    assert Path(f"/proc/{pid}/comm").read_text() == "nsmagic-init\n"
+    return pid
+
+
+def called(name: str) -> list[int]:
+    """The processes whose command line begins with a name."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdecimal() and (entry / "cmdline").read_bytes().startswith(
+                name.encode()
+            ):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def wait_for(pidfd: int, seconds: float = 10) -> float:
+    since = time.monotonic()
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    assert poll.poll(seconds * 1000), "it did not end"
+    os.close(pidfd)
+    return time.monotonic() - since
+
+
+def test_a_hostname_set_in_one_cell_is_read_in_the_next(notebook: KernelDriver) -> None:
+    notebook.run(
+        "%%unshare --name web --uts --pid --mount-proc\n"
+        "import os, subprocess\n"
+        "subprocess.run(['hostname', 'inside'], check=True)",
+        raise_error=True,
+    )
+    assert notebook.run("%nsenter -t web --uts hostname", raise_error=True).stdout == "inside\n"
+    assert value(notebook, "%%nsenter -t web\nimport os\nos.uname().nodename") == "inside"
+    pid = init_of(notebook, "web")
+    words = ["nsenter", "-t", str(pid), "-U", "--preserve-credentials", "-u", "hostname"]
+    if Facts(pid).ns()["user"] == Facts(os.getpid()).ns()["user"]:
+        words.remove("-U")
+    told = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert told.stdout == "inside\n"
+    assert os.uname().nodename != "inside"
+
+
+def test_cells_are_processes_of_the_box(notebook: KernelDriver) -> None:
+    notebook.run("import os\n%unshare --name web --pid --mount-proc", raise_error=True)
+    first, second = (
+        value(notebook, "%%nsenter -t web\nos.getpid(), os.getppid(), os.getcwd()")
+        for _ in range(2)
+    )
+    assert 1 < first[0] < second[0]
+    assert first[1] == 0, "its parent is outside"
+    assert first[2] == value(notebook, "os.getcwd()")
+    listed = notebook.run("%nsenter -t web ps -e -o pid=,args=", raise_error=True).stdout
+    assert listed.splitlines()[0].split() == ["1", "nsmagic-init"]
+
+
+def test_the_init_reaps_what_is_orphaned(notebook: KernelDriver) -> None:
+    notebook.run("%unshare --name web --pid --mount-proc", raise_error=True)
+    body = "for i in 1 2 3; do (setsid sh -c 'exit 3' &); done\n"
+    notebook.run(f"%%nsenter -t web bash\n{body}", raise_error=True)
+    loop = "while ps -e -o stat= | grep -q Z; do :; done; ps -e -o comm="
+    left = notebook.run(f"%%nsenter -t web bash\n{loop}", raise_error=True).stdout.split()
+    assert left == ["nsmagic-init", "bash", "ps"]
+
+
+def test_a_mount_is_seen_in_it_and_nowhere_outside(notebook: KernelDriver, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents:
+        if parent.stat().st_uid == os.geteuid() and str(parent).startswith("/tmp/"):
+            parent.chmod(0o755)
+    notebook.run(
+        f"%%unshare --name web --mount --pid bash\nmount -t tmpfs mine {tmp_path}",
+        raise_error=True,
+    )
+    pid = init_of(notebook, "web")
+    (seen,) = [each for each in Facts(pid).mountinfo() if each.target == str(tmp_path)]
+    assert (seen.kind, seen.source) == ("tmpfs", "mine")
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+    assert str(tmp_path) not in Path(f"/proc/{notebook.pid}/mountinfo").read_text()
+    run = notebook.run(f"%%nsenter -t web\nopen('{tmp_path}/file', 'w').write('x')")
+    run.raise_error()
+    assert notebook.run(f"%nsenter -t web ls {tmp_path}").stdout == "file\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", ["--pid --mount-proc", "--uts"])
+def test_what_a_cell_leaves_running_stays_and_ends_with_the_box(
+    options: str, notebook: KernelDriver
+) -> None:
+    name = fresh_name()
+    notebook.run(
+        f"%%unshare --name web {options} bash\n{DAEMON.format(name=name)}\n"
+        f"until pgrep -f '^{name} '; do :; done > /dev/null",
+        raise_error=True,
+    )
+    has_group = notebook.run("boxes().find('web').group is None").result
+    if options == "--uts" and has_group == {"text/plain": "True"}:
+        assert called(name) == [], "where neither a PID namespace nor a cgroup holds it"
+        return
+    (pid,) = called(name)
+    notebook.run("%nsenter -t web true", raise_error=True)
+    assert called(name) == [pid]
+    since = time.monotonic()
+    notebook.run("%box rm web", raise_error=True)
+    assert time.monotonic() - since < 1
+    assert called(name) == []
+
+
+def test_a_stopped_cell_goes_whole_and_the_box_stays(notebook: KernelDriver) -> None:
+    kept, stopped = fresh_name(), fresh_name()
+    notebook.run(
+        f"%%unshare --name web --pid --mount-proc bash\n{DAEMON.format(name=kept)}\n"
+        f"until pgrep -f '^{kept} '; do :; done > /dev/null",
+        raise_error=True,
+    )
+    run = notebook.run(
+        "%%nsenter -t web --timeout 0.5 bash\n"
+        f"trap '' INT TERM; (exec -a {stopped} sleep 1000) & (exec -a {stopped} sleep 1000) &\n"
+        "while :; do wait; done"
+    )
+    assert "ran into its --timeout" in message(run)
+    assert called(stopped) == []
+    assert len(called(kept)) == 1
+    assert notebook.run("%nsenter -t web echo here").stdout == "here\n"
+
+
+def test_a_signal_from_outside_ends_it(notebook: KernelDriver) -> None:
+    name = fresh_name()
+    body = f"trap 'echo told; exit 5' TERM; (exec -a {name} sleep 1000) & wait"
+    notebook.run(f"%%unshare --name web --pid --bg --proc job bash\n{body}", raise_error=True)
+    while not called(name):
+        pass
+    pidfd = os.pidfd_open(init_of(notebook, "web"))
+    signal.pidfd_send_signal(pidfd, signal.SIGHUP)
+    signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+    wait_for(pidfd)
+    assert called(name) == []
+    run = notebook.run("job.wait()")
+    assert "exited with status 5" in message(run)
+    assert "told" in notebook.run("print(job.log.read_text())").stdout
+    text = refused(notebook, "%nsenter -t web true")
+    assert text == "the box 'web' has ended: its init got SIGTERM\nRun the cell that made it again."
+    notebook.run("%unshare --name web --pid true", raise_error=True)
+
+
+@pytest.mark.parametrize("options", ["--pid", "--uts"])
+def test_the_end_of_its_init_is_the_end_of_all(options: str, notebook: KernelDriver) -> None:
+    name = fresh_name()
+    body = f"(exec -a {name} sleep 1000)"
+    notebook.run(f"%%unshare --name web {options} --bg --proc job bash\n{body}", raise_error=True)
+    while not called(name):
+        pass
+    os.kill(init_of(notebook, "web"), signal.SIGKILL)
+    assert "was killed by SIGKILL" in message(notebook.run("job.wait()"))
+    assert called(name) == []
+    assert "killed by SIGKILL" in refused(notebook, "%nsenter -t web true")
+
+
+def test_a_hundred_processes_are_gone_in_a_second(notebook: KernelDriver) -> None:
+    name = fresh_name()
+    body = f"for i in {{1..100}}; do {DAEMON.format(name=name)}; done\n"
+    wait = f"until [ $(pgrep -c -f '^{name} ') = 100 ]; do :; done"
+    notebook.run(f"%%unshare --name web --pid --net --mount-proc bash\n{body}{wait}",
+                 raise_error=True)  # fmt: skip
+    assert len(called(name)) == 100
+    since = time.monotonic()
+    notebook.run("%box rm web", raise_error=True)
+    assert time.monotonic() - since < 1
+    assert called(name) == []
+
+
+def test_a_failed_step_leaves_nothing_and_a_failed_body_the_box(notebook: KernelDriver) -> None:
+    world = World()
+    run = notebook.run("%%unshare --name web --pid --mount --root /nonexistent\n1")
+    assert "/nonexistent does not exist here" in message(run)
+    assert world.news() == {}
+    assert "no boxes" in str(notebook.run("%box").result)
+    assert "ZeroDivisionError" in message(notebook.run("%%unshare --name web --pid\n1 / 0"))
+    assert value(notebook, "%%nsenter -t web\nimport os\nos.getpid() > 1") is True
+
+
+NAMES = {
+    "''": "is not a letter and then up to 63",
+    "..": "is not a letter",
+    "a/b": "is not a letter",
+    "'a\nb'": "is not a letter",
+    "x" * 300: "is not a letter",
+    "1234": "is not a letter",
+    "-": "is not a letter",
+    "self": "is the word for",
+    "host": "is the word for",
+    "'a b'": "is not a letter",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_that_no_box_can_have(name: str, kernel: KernelDriver) -> None:
+    world = World()
+    code = f"get_ipython().run_line_magic('unshare', {f'--name {name} --uts true'!r})"
+    assert NAMES[name] in refused(kernel, code)
+    assert world.news() == {}
+
+
+def test_a_name_that_is_taken(notebook: KernelDriver) -> None:
+    first = "%unshare --name web --uts hostname first"
+    notebook.run(first, raise_error=True)
+    pid = init_of(notebook, "web")
+    text = refused(notebook, "%%unshare --name web --uts\n1")
+    assert text.splitlines() == [
+        f"there is a box 'web' already (PID {pid}, made by {first})",
+        "%%unshare --replace --name web --uts   removes it first; so does %box rm web",
+    ]
+    assert notebook.run("%nsenter -t web hostname").stdout == "first\n"
+    typed = text.splitlines()[1].partition("   ")[0]
+    for _ in range(2):  # re-running the cell works
+        assert notebook.run(f"{typed} hostname").stdout != "first\n"
+    assert init_of(notebook, "web") != pid
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_two_kernels_do_not_meet(notebook: KernelDriver, fresh_kernel: KernelDriver) -> None:
+    for number, kernel in enumerate((notebook, fresh_kernel)):
+        kernel.run(f"%unshare --name web --uts hostname k{number}", raise_error=True)
+    assert notebook.run("%nsenter -t web hostname").stdout == "k0\n"
+    fresh_kernel.run("%box rm web", raise_error=True)
+    assert notebook.run("%nsenter -t web hostname").stdout == "k0\n"
+
+
+def start(way: str) -> KernelDriver:
+    return KernelDriver(prefix=readonly_cgroup([]) if way == "no cgroup" else ())
+
+
+@needs(sandboxes_work)
+@pytest.mark.parametrize("way", ["cgroup", "no cgroup"])
+@pytest.mark.parametrize("death", ["kill", "term", "both killed", "unload"])
+def test_boxes_end_with_their_kernel(death: str, way: str) -> None:
+    world, name = World(), fresh_name()
+    with start(way) as kernel:
+        for number, options in enumerate(("--pid --net", "--uts")):
+            kernel.run(
+                f"%%unshare --name box{number} {options} bash\n{DAEMON.format(name=name)}",
+                raise_error=True,
+            )
+        processes = world.pids()
+        since = time.monotonic()
+        if death == "unload":
+            kernel.run("%unload_ext nsmagic", raise_error=True)
+            assert called(name) == []
+            kernel.run("%load_ext nsmagic", raise_error=True)
+        elif death == "both killed":
+            inits = {p.ppid for p in read_processes().values() if is_init(p.pid, processes)}
+            for pid in (*inits, kernel.pid):
+                os.kill(pid, signal.SIGKILL)
+        else:
+            os.kill(kernel.pid, signal.SIGKILL if death == "kill" else signal.SIGTERM)
+        if death in {"kill", "term"}:
+            world.wait_for_end(processes, since)
+    if death == "both killed":
+        with KernelDriver():  # whose spawner sweeps, and ends what was in a cgroup alone
+            world.wait_for_end(processes, since)
+            while news := world.news().get("cgroups"):
+                assert time.monotonic() < since + 20, news
+    assert called(name) == []
+
+
+def is_init(pid: int, among: list[int]) -> bool:
+    try:
+        return pid in among and Path(f"/proc/{pid}/comm").read_text() == "nsmagic-init\n"
+    except OSError:
+        return False
+
+
+def test_output_goes_on_into_the_log(notebook: KernelDriver) -> None:
+    notebook.run(
+        "%%unshare --name web --pid bash\n"
+        "mkfifo /tmp/nst-fifo-$$; exec 3<>/tmp/nst-fifo-$$; rm /tmp/nst-fifo-$$\n"
+        "(echo early; read -u 3 -t 0.3; echo later; echo oops >&2; exec sleep 1000) & sleep 0.1",
+        raise_error=True,
+    )
+    end = time.monotonic() + 10
+    while "oops" not in (shown := notebook.run("%box logs web", raise_error=True).stdout):
+        assert time.monotonic() < end
+    assert sorted(shown.splitlines()) == ["later", "oops"]
+    run = notebook.start("%box logs web -f")
+    notebook.wait(run, until=lambda run: "oops" in run.stdout)
+    notebook.interrupt()
+    assert notebook.wait(run).error is None
+
+
+def test_box_show_tells_what_linux_tells(notebook: KernelDriver) -> None:
+    notebook.run("%unshare --name web --user -r --pid --net --mount-proc", raise_error=True)
+    run = notebook.run("%box show web", raise_error=True)
+    assert run.result is not None
+    text, pid = run.result["text/plain"], init_of(notebook, "web")
+    links = Facts(pid).ns()
+    assert re.search(rf"nsmagic-init +1 +{pid} ", text)
+    for kind in ("pid", "net", "user", "mnt"):
+        assert re.search(rf"{kind} .*○ {links[kind].ino}  no", text), kind
+    (line,) = Facts(pid).uid_map()
+    assert f"0 is {line.outer}" in text
+    assert "lo: 0 B in, 0 B out" in text
+    assert re.search(r"/proc +proc +proc +rw,nosuid", text)
+    assert "<table>" in run.result["text/html"]
+    listed = notebook.run("%box", raise_error=True).result
+    assert listed is not None
+    assert re.search(rf"web +{pid} +mnt net pid user +1 ", listed["text/plain"])
+
+
+def test_other_magics_know_it_by_its_name(notebook: KernelDriver) -> None:
+    notebook.run("%unshare --name web --uts", raise_error=True)
+    pid = init_of(notebook, "web")
+    run = notebook.run("%nsdiff web", raise_error=True)
+    assert f"web ({pid})" in str(run.result)
+    assert re.search(rf"uts .* {pid} +web", str(notebook.run("%lsns -t uts").result))
+    left = notebook.run("%%unshare --name two --net --uts\n1\n", raise_error=True)
+    assert left.result == {"text/plain": "1"}
+    assert "created" in str(notebook.run("%nsdiff --last").result)
+
+
+LINES = {
+    "%box remove": "%box has no verb 'remove' (nearest: rm)",
+    "%box rm": "%box rm: which box?",
+    "%box rm --all web": "%box rm takes names or --all, not both",
+    "%box show a b": "%box show is about one box",
+    "%box show nix": "no box is called 'nix'",
+    "%box --all": "--all goes with %box rm",
+    "%box show web -f": "--follow goes with %box logs",
+    "%box -x": "box has no option -x",
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_lines_of_box_that_make_no_sense(line: str, kernel: KernelDriver) -> None:
+    assert LINES[line] in refused(kernel, line)
