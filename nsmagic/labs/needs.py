@@ -25,6 +25,7 @@ NEEDS: Final = {
     "strace": Need(what="strace(1), which may trace", argv=("strace", "-o/dev/null", "true")),
     "ss": Need(what="ss(8)", argv=("ss", "-V")),
     "ip": Need(what="ip(8)", argv=("ip", "-V")),
+    "nft": Need(what="nft(8)", flags=("--net",), argv=("nft", "list", "ruleset")),
     "uts": Need(what="a UTS namespace", flags=("--uts",)),
     "ipc": Need(what="an IPC namespace", flags=("--ipc",)),
     "net": Need(what="a network namespace", flags=("--net",)),

@@ -59,4 +59,30 @@ CHROOT: Final[Expected] = {
     "reset": (r"playground /",),
 }  # fmt: skip
 
-EXPECTED: Final[dict[str, Expected]] = {"01-processes": PROCESSES, "02-chroot": CHROOT}
+NETWORK: Final[Expected] = {
+    "only-lo": (r"^lo +DOWN", r"routes: 0, listening sockets: 0"),
+    "lo-down": (r"down: Network is unreachable\nlo is up:   Connection refused",),
+    "listen": (r"listening on port \d+",),
+    "ss-outside": (r"LISTEN .*127\.0\.0\.1:\d+",),
+    "ss-inside": (r"^State.*\nsockets in /proc/self/net/tcp: 0",),
+    "port-twice": (r"EADDRINUSE",),
+    "port-inside": (r"of its own: works",),
+    "lsns": (r"<job ",),
+    "lsns-show": (r"^\d+ net [12] \d+ .*bash",),
+    "veth": (
+        r"^eth0@if\d+ +DOWN", r"blue: no: Network is unreachable\nred asks blue: hello from blue",
+    ),
+    "bridge": (r"red asks green:  hello from green, you are 10\.0\.0\.2", r"10\.0\.0\.3\n.*: 3$"),
+    "forwarding": (r"no forwarding:  no: .*\nforwarding:     no: .*\nand a way back: hello",),
+    "nat": (r"you are 203\.0\.113\.2\npublished:   hello from red, you are 203\.0\.113\.1|SKIP: ",),
+    "traffic": (r"no limit:    0\.\d+ s\n(200 kB at 1 Mbit/s:  1\.[3-9]\d s|SKIP)",),
+    "pod": (r"127\.0\.0\.1: hello from first, you are 127\.0\.0\.1\nnet: shared\nuts: not shared",),
+    "cable-check": (r"not done yet",),
+    "reset": (r"playground /",),
+}  # fmt: skip
+
+EXPECTED: Final[dict[str, Expected]] = {
+    "01-processes": PROCESSES,
+    "02-chroot": CHROOT,
+    "04-network": NETWORK,
+}

@@ -68,7 +68,8 @@ def compare(name: str, run: Executed, *, but: set[str]) -> None:
     for cell, patterns in EXPECTED[name].items():
         if cell in but:
             continue
-        shown = run.text(cell) + run.errors(cell)
+        streams = [run.text(cell, kind) for kind in ("stdout", "stderr", "")]
+        shown = "\n".join([*streams, run.errors(cell)])
         for pattern in patterns:
             assert re.search(pattern, shown, re.MULTILINE), f"{cell}: {pattern}\n{shown}"
 

@@ -51,6 +51,15 @@ LABS: tuple[Lab, ...] = (
             Step(title="pivot_root", needs=("mount",)),
         ),
     ),
+    Lab(
+        name="04-network", title="A network of one's own", minutes=50,
+        steps=(
+            Step(title="a new network, port 5000", needs=("net", "ip", "ss")),
+            Step(title="cables and bridges", needs=("veth",)),
+            Step(title="masquerading", needs=("veth", "nft")),
+            Step(title="one network for two", needs=("net",)),
+        ),
+    ),
 )  # fmt: skip
 
 
