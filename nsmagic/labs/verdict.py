@@ -14,16 +14,16 @@ from nsmagic.notebook.tables import Cell, Column, Table, Tone
 
 Ending = Literal["done", "not done yet", "wrong", "cannot be checked here"]
 # s: how old a process is when it must be where it was going, and how long we wait for it.
-_YOUNG: Final = 2.0
-_MOMENT: Final = 0.8
-_BETWEEN: Final = 0.05
+_YOUNG: Final = 10.0
+_MOMENT: Final = 5.0
+_BETWEEN: Final = 0.25
 _TONES: dict[Ending, Tone] = {"done": "good", "wrong": "bad"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """How one check ended: `facts` are those found true, `reason` says what was not; `young`
-    that the process had only just begun.
+    """How one check ended: `facts` are those found true, `reason` says what was not, and `it`
+    is the process.
 
     True in `if` when the exercise is done.
     """
@@ -33,7 +33,7 @@ class Verdict:
     facts: tuple[str, ...] = ()
     reason: str = ""
     advice: str = ""
-    young: bool = False
+    it: Watched | None = None
 
     def __bool__(self) -> bool:
         return self.ending == "done"
@@ -73,27 +73,31 @@ def judge(exercise: Exercise, find: Callable[[], Watched], here: Here) -> Verdic
     One that began just now may not be where it is going: it gets a moment, and another look.
     """
     end = time.monotonic() + _MOMENT
+    before: object = None
     while True:
         verdict = _look(exercise, find, here)
-        left = end - time.monotonic()
-        if verdict.ending != "wrong" or left <= 0 or not verdict.young:
+        it = verdict.it
+        if verdict.ending != "wrong" or it is None or time.monotonic() > end or it.age > _YOUNG:
             return verdict
-        time.sleep(min(_BETWEEN, left))
+        now = it.activity()
+        if now == before:  # nobody in it does anything any more: this is how it stays
+            return verdict
+        before = now
+        time.sleep(_BETWEEN)
 
 
 def _look(exercise: Exercise, find: Callable[[], Watched], here: Here) -> Verdict:
     facts: list[str] = []
-    young = False
+    it: Watched | None = None
 
     def ended(ending: Ending, reason: str, advice: str = "") -> Verdict:
         return Verdict(
             exercise=exercise, ending=ending, facts=tuple(facts), reason=reason, advice=advice,
-            young=young,
+            it=it,
         )  # fmt: skip
 
     try:
         it = find()
-        young = it.age < _YOUNG
         for fact in exercise.check(it, here):
             if not fact.true:
                 return ended("wrong", fact.wrong, f"%lab hint {exercise.id} helps")

@@ -74,6 +74,22 @@ class Watched:
             raise Gone(f"{self.name}: process {self.pid} ended, and its number is another's now")
         return fields
 
+    def activity(self) -> object:
+        """What changes while it, or a process below it, does something: equal when nothing did.
+
+        A process that wants to run is never equal to what it was.
+        """
+        found = []
+        for each in (self, *self.children):
+            try:
+                stat = each._stat()
+                below = () if each is self else each.activity()
+            except Gone:
+                continue
+            wants = object() if stat[0] in "RD" else None
+            found.append((each.pid, stat[0], stat[11:13], wants, below))
+        return found
+
     @property
     def lives(self) -> bool:
         """Whether there is still such a process, be it a zombie."""

@@ -68,7 +68,7 @@ NETWORK: Final[Expected] = {
     "port-twice": (r"EADDRINUSE",),
     "port-inside": (r"of its own: works",),
     "lsns": (r"<job ",),
-    "lsns-show": (r"^\d+ net [12] \d+ .*bash",),
+    "lsns-show": (r"^\d+ net [123] \d+ \S",),
     "veth": (
         r"^eth0@if\d+ +DOWN", r"blue: no: Network is unreachable\nred asks blue: hello from blue",
     ),

@@ -70,9 +70,9 @@ def _with(old: str, new: str) -> str:
         Mistake(_with("10.7.7.2", "10.7.7.9"), "not the address"),
         Mistake(_with("exec python3 serve.py", "exec sleep 600"), "nobody listens"),
         Mistake(_with("ip link set eth0 up\nnsenter", "nsenter"), "nobody answered"),
-        Mistake(_with("serve.py", "serve.py 127.0.0.1"), "nobody answered"),
-        Mistake(_with("unshare --net sleep 600 & blue=$!", "unshare --net sleep 600 & blue=$!\n"
-                      "disown").replace("exec python3", "kill $blue\nexec python3"), "no child"),
+        Mistake(_with("exec python3 serve.py",
+                      "ip link set lo up\nexec python3 serve.py 127.0.0.1"), "nobody answered"),
+        Mistake(_with("exec python3", "kill $blue\nexec python3"), "no interface eth0"),
         Mistake(_with("exec python3", "NSMAGIC_LAB=hello exec python3"), "says 'hello'"),
         Mistake("import subprocess, sys\n"
                 "red = subprocess.Popen([sys.executable, 'serve.py', '127.0.0.1'])", "it shares"),
