@@ -34,6 +34,7 @@ CORE = [*ALL, "tests/notebook/test_python_body.py", "tests/notebook/test_body_en
 CORE += ["tests/run/test_tree.py", "tests/run/test_keeper.py", "tests/run/test_persist.py"]
 CORE += ["tests/notebook/test_other_root.py", "tests/test_notebooks.py"]
 CGROUPS = [*ALL, "tests/linux/test_cgroups.py", "tests/linux/test_cgroup_places.py"]
+CGROUPS += ["tests/notebook/test_cgroup.py"]
 CGROUPS += ["tests/linux/test_cgroup_systemd.py"]
 
 

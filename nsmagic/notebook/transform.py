@@ -34,7 +34,9 @@ def cgroup_head(lines: list[str]) -> list[str]:
         return lines
     for number in code[:heads]:
         text[number] = f"%%cgroup {_limits(text[number])}\n"
-    first, end = code[0], code[heads]
+    first, end = code[0], code[heads - 1] + 1
+    if text[code[heads]].startswith("%%"):  # the stack goes on, which a comment would end
+        end = code[heads]
     between = [line if _is_code(line) else "\n" for line in text[first + 1 : end]]
     return [text[first], *["\n"] * first, *between, *text[end:]]
 

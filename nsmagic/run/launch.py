@@ -116,10 +116,11 @@ class ForkLauncher:
                 return False
             self.pid = 0
             self._ended = status, Usage.of(usage)
-            if not self._known:
-                # Killed in its set-up, it may have forked already: then its successor tells us of
-                # itself and ends when it hears nothing; the channel ends with the last of them.
-                self._channel.sock.shutdown(socket.SHUT_WR)
+        if not self._known and not wait_readable(self._channel.sock.fileno(), 0):
+            # It ended without a word of a successor, so it was killed in its set-up.  It may have
+            # forked even so: then its successor tells us of itself and ends when it hears nothing;
+            # the channel ends with the last of them.
+            self._channel.sock.shutdown(socket.SHUT_WR)
         return self._known or self._channel.closed
 
     def ended(self) -> Ended:
@@ -151,11 +152,11 @@ def text_file(text: str) -> int:
     return fd
 
 
-def wait_readable(fd: int, seconds: float) -> None:
-    """Wait until `fd` is readable, `seconds` at the most."""
+def wait_readable(fd: int, seconds: float) -> bool:
+    """Wait until `fd` is readable, `seconds` at the most; return whether it is."""
     poller = select.poll()
     poller.register(fd, select.POLLIN)
-    poller.poll(seconds * 1000)
+    return bool(poller.poll(seconds * 1000))
 
 
 def count_left(frame: Frame) -> int:
