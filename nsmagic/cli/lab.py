@@ -69,7 +69,7 @@ def bundled() -> Path:
             return Path(str(file.locate())).resolve().parents[_depth(file.as_posix(), before)]
     raise NsmagicError(
         "the notebooks are not installed: this installation has no share/nsmagic/notebooks",
-        hint="pip install --force-reinstall nsmagic",
+        hint="In the source of nsmagic: pip install --force-reinstall .",
     )
 
 

@@ -11,12 +11,13 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from shutil import get_terminal_size
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from nsmagic.cli.grouped import group_of, last_words, read_back
 from nsmagic.cli.main import USAGE, complain_about
 from nsmagic.linux.situation import read_situation
 from nsmagic.notebook.request import READERS
@@ -24,6 +25,7 @@ from nsmagic.run.attached import Attached, Execute, without_keeper
 from nsmagic.run.boxes import boxes
 from nsmagic.run.result import Result
 from nsmagic.wish import steps
+from nsmagic.wish.cgroup import CGROUP
 from nsmagic.wish.chroot import CHROOT
 from nsmagic.wish.errors import NsmagicError, StepError, WishError
 from nsmagic.wish.getopt import Table
@@ -34,7 +36,10 @@ from nsmagic.wish.plan import Plan, make_plan
 from nsmagic.wish.unshare import settle
 from nsmagic.wish.usage import help_text
 
-TABLES: Final[dict[str, Table]] = {"unshare": UNSHARE, "chroot": CHROOT}
+if TYPE_CHECKING:
+    from nsmagic.run.groups import LiveGroup
+
+TABLES: Final[dict[str, Table]] = {"unshare": UNSHARE, "chroot": CHROOT, "cgroup": CGROUP}
 
 _WORDS: Final = {
     "this notebook": "this process", "the notebook": "the shell", "The notebook": "The shell",
@@ -67,11 +72,13 @@ def run_twin(name: str, words: Sequence[str]) -> int:
             return 0
         _refuse_notebook(ours)
         argv = program or (os.environ.get("SHELL", "/bin/sh"),)
-        plan = _plan(settle(wish), ours, argv)
-        if ours.dry_run:
-            print(_table(plan, wish, dry_run=True))
-            return 0
-        return _run(plan, wish, ours)
+        with group_of(wish, ours) as group:
+            plan = _plan(settle(wish), ours, argv, group)
+            if ours.dry_run:
+                print(_table(plan, wish, dry_run=True))
+                return 0
+            result = _run(plan, wish, ours, group)
+        return _leave(result, ours)
     except WishError as error:
         return complain_about(name, _in_a_shell(error), USAGE)
     except StepError as error:
@@ -102,26 +109,33 @@ def _refuse_notebook(ours: Ours) -> None:
 _OPTION: Final = {"returns": "return", "raise_error": "no-raise-error"}
 
 
-def _plan(wish: Isolation, ours: Ours, argv: Sequence[str]) -> Plan:
+def _plan(wish: Isolation, ours: Ours, argv: Sequence[str], group: LiveGroup | None) -> Plan:
+    v2 = None if group is None or group.group.v2 is None else str(group.group.v2)
+    situation = replace(
+        read_situation(wish, v2), entering=boxes().entering(wish.enter),
+        group=None if group is None else group.cell,
+    )  # fmt: skip
     body = steps.Exec(argv=tuple(argv))
-    situation = replace(read_situation(wish), entering=boxes().entering(wish.enter))
-    plan = make_plan(wish, situation, body, strict=ours.strict, init=ours.init)
-    return without_keeper(plan)
+    return without_keeper(make_plan(wish, situation, body, strict=ours.strict, init=ours.init))
 
 
-def _run(plan: Plan, wish: Isolation, ours: Ours) -> int:
+def _run(plan: Plan, wish: Isolation, ours: Ours, group: LiveGroup | None) -> Result:
     if not ours.explain:  # whose table says it too
-        for note in plan.notes:
-            print(f"nsmagic: {note}", file=sys.stderr)
+        _say(plan.notes)
 
     def ready(spent: list[float]) -> None:
         if ours.explain:
             print(_table(plan, wish, Result(spent=spent)), file=sys.stderr, flush=True)
+        elif group is not None:
+            _say(read_back(group))
 
-    attached = Attached(plan, Execute(plan, hold=ours.explain), ready=ready)
+    attached = Attached(
+        plan, Execute(plan, hold=ours.explain or group is not None), ready=ready,
+        begun=lambda: None if group is None else group.begin(),
+    )  # fmt: skip
     sys.stdout.flush()
     with ExitStack() as restored:
-        for number, handler in _handlers(attached, wish).items():
+        for number, handler in _handlers(attached, wish, group).items():
             restored.callback(signal.signal, number, signal.signal(number, handler))
         try:
             result = attached.run(timeout=ours.timeout)
@@ -129,19 +143,33 @@ def _run(plan: Plan, wish: Isolation, ours: Ours) -> int:
             if ours.explain:
                 print(_table(plan, wish, attached.result, error), file=sys.stderr)
             raise
-    return _leave(result, ours)
+    if group is not None:
+        _say(last_words(group, result))
+    return result
 
 
-def _handlers(attached: Attached, wish: Isolation) -> dict[int, Any]:
+def _say(notes: Iterable[str]) -> None:
+    for note in notes:
+        print(f"nsmagic: {note}", file=sys.stderr, flush=True)
+
+
+def _handlers(attached: Attached, wish: Isolation, group: LiveGroup | None) -> dict[int, Any]:
     """The terminal sends SIGINT and SIGQUIT to the program too; SIGTERM ends us and so the program.
 
-    With --forward-signals the program alone decides.
+    With --forward-signals the program alone decides.  A group is removed before we end.
     """
     if wish.forward_signals:
         return dict.fromkeys(
             (signal.SIGINT, signal.SIGTERM), lambda number, _: attached.signal(number)
         )
-    return dict.fromkeys((signal.SIGINT, signal.SIGQUIT), signal.SIG_IGN)
+    handlers: dict[int, Any] = dict.fromkeys((signal.SIGINT, signal.SIGQUIT), signal.SIG_IGN)
+    if group is not None:
+        handlers |= dict.fromkeys((signal.SIGTERM, signal.SIGHUP), _exit)
+    return handlers
+
+
+def _exit(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _leave(result: Result, ours: Ours) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ import nsmagic
 from nsmagic.doctor.report import LabVerdict, Report, from_json
 from nsmagic.doctor.text import WORDS, Row, lines, rows, summary
 from nsmagic.notebook.tables import Cell, Column, Table, Tone
-from nsmagic.wish.errors import NsmagicError
+from nsmagic.wish.errors import NsmagicError, WishError
 
 _BOOT: Final = """
 import sys
@@ -36,6 +36,13 @@ _COLUMNS: Final = (
     Column(title="why, here"),
     Column(title="what to type", mono=True),
 )
+
+
+def doctor(words: Sequence[str]) -> DoctorCard:
+    """Do `%nsmagic doctor`."""
+    if words:
+        raise WishError(f"nsmagic doctor: takes no words, but {words[0]!r} was given")
+    return DoctorCard(examine_here())
 
 
 def examine_here() -> Report:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 from nsmagic.linux import syscalls
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.launch import wait_status
-from nsmagic.run.outside import perform_outside
+from nsmagic.run.outside import perform_ahead, perform_outside
 from nsmagic.run.perform import perform_all, refuse
 from nsmagic.run.program import reset_signals
 from nsmagic.run.result import Result
@@ -74,17 +74,20 @@ class Attached:
     """One run of a plan.  `ready` is called with the milliseconds of each step.
 
     `before` is done in the child before the first step; where it raises OSError, `told` gets a
-    frame `unable`.  `facts` returns what may explain a refused step.
+    frame `unable`.  `facts` returns what may explain a refused step.  `begun` is called when the
+    steps ahead of the child are done, and there is no child yet.
     """
 
     def __init__(
         self, plan: Plan, body: Body, *, ready: Callable[[list[float]], None] = lambda _: None,
         told: Callable[[Frame], None] = lambda _: None, before: Callable[[], None] = lambda: None,
         facts: Callable[[Plan, steps.Step], Circumstances] = _read_facts,
+        begun: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._plan, self._body = plan, body
         self._ready, self._told = ready, told
-        self._before, self._facts = before, facts
+        self._before, self._facts, self._begun = before, facts, begun
+        self._ahead: list[float] = []
         self._refused: StepError | None = None
         self._status: int | None = None
         self._undo: list[Callable[[], None]] = []
@@ -102,6 +105,8 @@ class Attached:
         """Do the steps and the body and wait for the end of it; raise StepError if refused."""
         started = time.monotonic()
         limit = None if timeout is None else started + timeout
+        perform_ahead(self._plan, self._ahead)
+        self._begun()
         ours, theirs = socket.socketpair()
         self._channel = Channel(ours)
         parent = os.getpid()
@@ -205,13 +210,13 @@ class Attached:
         from nsmagic.wish.hints import hint_for  # nothing of it is needed until Linux refuses
 
         step, number = self._plan.steps[frame.data["index"]], frame.data["errno"]
-        self.result.spent = frame.data["spent"]
+        self.result.spent = [*self._ahead, *frame.data["spent"]]
         hint = hint_for(step, number, self._facts(self._plan, step))
         self._refused = StepError(step, number, frame.data["text"], frame.data["path"], hint)
 
     def _on_ready(self, frame: Frame) -> None:
         self._is_ready = True
-        self.result.spent = frame.data["spent"]
+        self.result.spent = [*self._ahead, *frame.data["spent"]]
         self._ready(self.result.spent)
         self._answer("go")
 

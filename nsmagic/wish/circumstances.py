@@ -18,8 +18,8 @@ _START = {
     "docker": f"Start the container with: {_DOCKER}",
     "podman": "Start the container with: "
     "podman run --security-opt seccomp=unconfined --security-opt unmask=ALL ...",
-    "binder": "Binder's operators decide that.  Run the labs on a machine of yours: "
-    "pip install 'nsmagic[lab]' && nsmagic lab",
+    "binder": "Only Binder's operators can change that.  On a Linux machine of yours: clone the "
+    "repository and type: make lab",
     "kubernetes": "The pod needs: securityContext: {seccompProfile: {type: Unconfined}, "
     "procMount: Unmasked}.  On a public service such as mybinder.org only its owner can change it.",
     "gvisor": "gVisor is a Linux of its own and has what it has; start the container with "

@@ -76,7 +76,9 @@ class Verb:
 
 VERBS: Final = (
     Verb(word="set", operands="[KEY=VALUE...]", help="settings of this notebook; alone lists them"),
-)
+    Verb(word="doctor", operands="", help="what works here and what does not, by trying it",
+         place="notebook.doctor:doctor"),
+)  # fmt: skip
 _WIDEST: Final = 30
 
 NSMAGIC: Final = Table(

@@ -16,6 +16,7 @@ import pytest
 import nsmagic
 from nsmagic.cli.main import COMMANDS
 from tests.support.programs import output
+from tests.support.skips import needs, probe
 
 NSMAGIC = [sys.executable, "-m", "nsmagic.cli"]
 
@@ -185,6 +186,41 @@ class TestTwin:
             until(b"never")
         os.close(fd)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+
+@probe
+def groups_work() -> str | None:
+    """Can groups with a memory limit be made here?"""
+    done = run("cgroup", "mem=64M", "true")
+    return "no cgroup can be made here" if done.returncode else None
+
+
+@pytest.mark.linux
+@needs(groups_work)
+class TestCgroup:
+    def test_the_program_is_limited_from_its_first_instruction(self) -> None:
+        done = run("cgroup", "pids=7", "cat", "/proc/self/cgroup")
+        assert "/nsmagic-" in done.stdout
+        assert "limits, read back: pids=7" in done.stderr
+
+    def test_out_of_memory_is_told(self) -> None:
+        done = run("cgroup", "mem=32M", sys.executable, "-c", "b = bytearray(100 << 20)")
+        assert done.returncode == -signal.SIGKILL
+        assert "the program was killed by its memory limit of 32 MiB" in done.stderr
+
+    def test_the_group_goes_with_us(self) -> None:
+        script = "sleep 60 & grep -m1 nsmagic /proc/self/cgroup; wait"
+        program = subprocess.Popen(
+            [*NSMAGIC, "cgroup", "pids=9", "sh", "-c", script], stdout=subprocess.PIPE, text=True
+        )
+        assert program.stdout is not None
+        name = program.stdout.readline().rpartition("/")[2].strip()
+        assert name.startswith("nsmagic-")
+        assert list(Path("/sys/fs/cgroup").rglob(name))
+        program.terminate()
+        assert program.wait() == 128 + signal.SIGTERM
+        program.stdout.close()
+        assert not list(Path("/sys/fs/cgroup").rglob(name))
 
 
 def test_completion_knows_commands_options_and_values() -> None:
