@@ -42,6 +42,7 @@ COMMANDS: Final = (
     Command(name="clean", module="clean", help="remove what kernels that died left"),
     Command(name="kernel", module="kernel", help="install kernels, and whole kernels in a box"),
     Command(name="unshare", module="twins", twin=True, help="run a program in new namespaces"),
+    Command(name="nsenter", module="twins", twin=True, help="run a program in others' namespaces"),
     Command(name="chroot", module="twins", twin=True, help="run a program in another root"),
     Command(name="cgroup", module="twins", twin=True, help="run a program with limits"),
     Command(name="completion", module="completion", help="print what makes a shell complete"),

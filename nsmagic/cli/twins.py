@@ -30,6 +30,7 @@ from nsmagic.wish.chroot import CHROOT
 from nsmagic.wish.errors import NsmagicError, StepError, WishError
 from nsmagic.wish.getopt import Table
 from nsmagic.wish.isolation import Isolation
+from nsmagic.wish.nsenter import NSENTER
 from nsmagic.wish.options import UNSHARE
 from nsmagic.wish.ours import Ours
 from nsmagic.wish.plan import Plan, make_plan
@@ -39,7 +40,12 @@ from nsmagic.wish.usage import help_text
 if TYPE_CHECKING:
     from nsmagic.run.groups import LiveGroup
 
-TABLES: Final[dict[str, Table]] = {"unshare": UNSHARE, "chroot": CHROOT, "cgroup": CGROUP}
+TABLES: Final[dict[str, Table]] = {
+    "unshare": UNSHARE,
+    "chroot": CHROOT,
+    "nsenter": NSENTER,
+    "cgroup": CGROUP,
+}
 
 _WORDS: Final = {
     "this notebook": "this process", "the notebook": "the shell", "The notebook": "The shell",
@@ -91,6 +97,9 @@ def run_twin(name: str, words: Sequence[str]) -> int:
 
 def _in_a_shell(error: NsmagicError) -> NsmagicError:
     """Say what the library says to a notebook's user in the words of a shell."""
+    if "--name NAME" in error.hint:
+        hint = "Boxes live in notebooks; from a shell name a PID: lsns shows whose there are."
+        return NsmagicError(str(error), hint=hint)
     hint = re.sub(r"%%?(unshare|chroot|nsenter|cgroup)\b", r"nsmagic \1", error.hint)
     for notebook, shell in _WORDS.items():
         hint = hint.replace(notebook, shell)

@@ -154,6 +154,30 @@ class TestTwin:
         words = ["--map-users=0:100000:10", "--map-groups=0:100000:10", "cat", "/proc/self/uid_map"]
         assert run("unshare", *words).stdout.split() == ["0", "100000", "10"]
 
+    def test_nsenter_goes_into_a_process(self) -> None:
+        script = "hostname inside; echo up; exec sleep 60"
+        other = subprocess.Popen(
+            [*NSMAGIC, "unshare", "--uts", "sh", "-c", script], stdout=subprocess.PIPE
+        )
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"up\n"
+        (child,) = Path(f"/proc/{other.pid}/task/{other.pid}/children").read_text().split()
+        user = ["--user", "--preserve-credentials"] if os.geteuid() else []
+        done = run("nsenter", "-t", child, *user, "--uts", "hostname")
+        other.terminate()
+        other.wait()
+        other.stdout.close()
+        assert done.stdout == "inside\n"
+        assert "there are no boxes" in run("nsenter", "-t", "web", "--uts", "true").stderr
+
+    def test_chroot_into_another_root(self, tmp_path: Path) -> None:
+        (tmp_path / "here").touch()
+        code = "import os; os.chdir('/'); print(os.listdir())"
+        done = run("chroot", str(tmp_path), sys.executable, "-c", code)
+        assert done.returncode == 127
+        assert "in the new root" in done.stderr
+        assert run("chroot", "/", "pwd").stdout == "/\n"
+
     @pytest.mark.timeout(20)
     def test_job_control_on_a_terminal(self) -> None:
         import pty
