@@ -16,12 +16,26 @@ The words, each with one meaning:
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from nsmagic.run.cgroup import Cgroup
+
+__all__ = ["Cgroup", "load_ipython_extension", "unload_ipython_extension"]
 __version__ = "0.1.0.dev0"
+
+# The Python API by where it is: imported when it is asked for, because loading must be quick.
+_PUBLIC = {"Cgroup": "nsmagic.run.cgroup"}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name, PEP 562."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

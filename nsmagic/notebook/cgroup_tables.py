@@ -97,6 +97,8 @@ def _limit_rows(group: Cgroup) -> Iterator[tuple[Entry, ...]]:
     readings = group.limits()
     others = values_of(reading.limit for reading in readings)
     for reading in readings:
+        if reading.is_default and "." in reading.row.key:
+            continue  # a rare one that nobody set
         tone = "dim" if reading.is_default else "plain"
         cells = (
             reading.row.key,

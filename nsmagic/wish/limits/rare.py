@@ -74,7 +74,7 @@ RARE: Final[tuple[Row, ...]] = (
     ),
     Row(
         key="memory.swappiness", unit=COUNT, meaning="how readily memory is swapped, 0 to 200",
-        v1=plain("memory.swappiness", COUNT),
+        v1=plain("memory.swappiness", COUNT, default=60),
         instead="on cgroup v2 there is none: swap= bounds it, vm.swappiness is the machine's",
     ),
     Row(

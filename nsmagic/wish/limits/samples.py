@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from nsmagic.wish.limits.metrics import METRIC
+from nsmagic.wish.limits.sizes import human_size
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +24,19 @@ class Sample:
         """Return a value; None also where it was not sampled.  KeyError for no metric's name."""
         METRIC[name]
         return self.values.get(name)
+
+    def shown(self, name: str) -> str:
+        """Return a value with its unit for a person, `12.5 MiB` or `0.25 s`; "-" for None."""
+        value, unit = self[name], METRIC[name].unit
+        if value is None:
+            return "-"
+        if unit == "bytes":
+            return human_size(value)
+        return f"{value:.3g} s" if unit == "s" else f"{value:.0f}"
+
+    def __str__(self) -> str:
+        have = [name for name, value in self.values.items() if value is not None]
+        return "\n".join(f"{name} {self.shown(name)}" for name in have)
 
 
 def rates(before: Sample, after: Sample) -> dict[str, float | None]:

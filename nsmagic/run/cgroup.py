@@ -1,0 +1,85 @@
+"""The Python API of cgroups: `with Cgroup.make("lab", "mem=64M") as lab: ...; lab.sample()`."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from contextlib import suppress
+from dataclasses import fields
+from types import TracebackType
+from typing import Self
+
+from nsmagic.linux.cgroups import group as linux
+from nsmagic.linux.cgroups.limiting import Reading
+from nsmagic.run.groups import groups
+from nsmagic.run.ledger import ledger
+from nsmagic.wish.errors import CgroupError
+from nsmagic.wish.limits import parse_limits, with_implied
+from nsmagic.wish.limits.names import group_name
+
+
+class Cgroup(linux.Cgroup):
+    """A cgroup that one makes, watches and limits from Python.
+
+    Made here it is gone when the `with` block ends, and at the latest with the notebook's kernel.
+    """
+
+    @classmethod
+    def make(cls, name: str, *limits: str) -> Self:
+        """Make a group with limits as `%%cgroup` takes them: `Cgroup.make("lab", "mem=64M")`.
+
+        WishError for what makes no sense, CgroupError where this machine cannot have it.
+        """
+        wanted = with_implied(parse_limits(limits))
+        place = groups().places.find(limit.row for limit in wanted if not limit.implied)
+        rows = [limit.row for limit in wanted]
+        planned = linux.named_group(place, os.getpid(), name, rows)
+        for path in planned.directories:
+            if not path.exists():
+                ledger().note("cgroup", str(path))
+        made = cls._of(linux.make_group(place, os.getpid(), name, rows))
+        try:
+            linux.Cgroup.set(made, wanted)
+        except BaseException:
+            made.remove()
+            raise
+        atexit.register(_remove_at_exit, made, os.getpid())
+        return made
+
+    @classmethod
+    def find(cls, name: str) -> Self:
+        """Return the group of a box or a running cell of this notebook; CgroupError if none."""
+        place = groups().places.find()
+        return cls._of(linux.found_group(place, group_name(os.getpid(), name)))
+
+    @classmethod
+    def _of(cls, group: linux.Cgroup) -> Self:
+        return cls(**{each.name: getattr(group, each.name) for each in fields(group)})
+
+    def limit(self, *limits: str) -> tuple[Reading, ...]:
+        """Change limits, also while processes run in it, and return what Linux made of them."""
+        return self.set(with_implied(parse_limits(limits)))
+
+    def remove(self) -> int:
+        """Kill what is in it and remove it; return how many processes were killed."""
+        count = super().remove()
+        for path in self.directories:
+            ledger().forget("cgroup", str(path))
+        return count
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.remove()
+
+
+def _remove_at_exit(made: Cgroup, pid: int) -> None:
+    if os.getpid() == pid and made.exists():
+        with suppress(CgroupError):  # the next notebook's sweep tries again
+            made.remove()

@@ -1,0 +1,86 @@
+"""The Python API of cgroups."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nsmagic
+from nsmagic import Cgroup
+from nsmagic.run.ledger import ledger
+from nsmagic.run.sweep import sweep
+from nsmagic.wish.errors import CgroupError, WishError
+from tests.support.groups import groups_with_limits, python
+from tests.support.skips import needs
+
+pytestmark = [pytest.mark.linux, needs(groups_with_limits)]
+MAKE = """
+import os, signal, sys
+from nsmagic import Cgroup
+made = Cgroup.make("left", "mem=64M")
+print(*made.directories, flush=True)
+"""
+DIE = "os.kill(os.getpid(), signal.SIGKILL)"
+
+
+def test_make_limit_sample_remove() -> None:
+    with Cgroup.make("api", "mem=64M", "pids=20") as made:
+        values = {reading.row.key: reading.value for reading in made.limits()}
+        assert (values["mem"], values["pids"]) == (64 << 20, 20)
+        noted = ledger().path
+        assert noted is not None
+        assert all(str(path) in noted.read_text() for path in made.directories)
+        assert made.limit("mem=32M")[0].value == 32 << 20
+        assert python(made, "print(1)") == (0, "1\n", "")
+        assert Cgroup.find("api") == made
+        sample = made.sample()
+        assert sample is not None
+        assert (sample["cpu.usage"] or 0) > 0
+        assert sample.shown("cpu.usage").endswith(" s")
+        assert "pids.current 0" in str(sample).splitlines()
+        with pytest.raises(CgroupError, match="cannot be made"):
+            Cgroup.make("api")
+        assert made.exists()
+    assert not made.exists()
+    with pytest.raises(CgroupError, match="there is no group"):
+        Cgroup.find("api")
+
+
+def test_refused_before_anything_is_made() -> None:
+    for name in ("../x", "", "a/b"):
+        with pytest.raises(WishError):
+            Cgroup.make(name, "mem=64M")
+    with pytest.raises(WishError, match="nearest: mem"):
+        Cgroup.make("api", "mme=64M")
+
+
+def directories_after(code: str) -> tuple[int, list[Path]]:
+    done = subprocess.run(
+        [sys.executable, "-c", MAKE + code], stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert done.stdout
+    return done.returncode, [Path(path) for path in done.stdout.split()]
+
+
+def test_nothing_is_left_when_python_ends() -> None:
+    status, made = directories_after("")
+    assert status == 0
+    assert not any(path.exists() for path in made)
+
+
+def test_what_a_killed_python_left_is_swept() -> None:
+    status, made = directories_after(DIE)
+    assert status == -signal.SIGKILL
+    assert all(path.exists() for path in made)
+    sweep()
+    assert not any(path.exists() for path in made)
+
+
+def test_public_names() -> None:
+    assert set(nsmagic.__all__) <= set(dir(nsmagic)) | set(nsmagic._PUBLIC)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        nsmagic.nothing  # noqa: B018
