@@ -34,5 +34,5 @@ def complete() -> NoReturn:
     from nsmagic.cli.finder import Finder
     from nsmagic.cli.main import build_parser
 
-    Finder()(build_parser(None, everything=True))
+    Finder()(build_parser(everything=True))
     raise AssertionError("argcomplete ends the process")

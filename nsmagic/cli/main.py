@@ -17,6 +17,7 @@ from typing import Final, NoReturn
 
 import nsmagic
 from nsmagic.wish.errors import NsmagicError, WishError
+from nsmagic.wish.values import nearest
 
 USAGE: Final = 2
 FAILED: Final = 1
@@ -68,12 +69,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if row is not None and row.twin:
             return int(_module(row).run_twin(row.name, words[1:]))
-        parser = build_parser(row)
-        arguments = parser.parse_args(words)
-        if row is None:
-            parser.print_help()
-            return 0 if not words else USAGE
-        return int(_module(row).run(arguments))
+        if row is not None:
+            parser = Parser(prog=f"nsmagic {row.name}", description=_sentence(row.help))
+            _module(row).configure(parser)
+            return int(_module(row).run(parser.parse_args(words[1:])))
+        _refuse_unknown(words)
+        build_parser().parse_args(words)
+        build_parser().print_help()
+        return 0
     except WishError as error:
         return complain_about(words[0], error, USAGE)
     except NsmagicError as error:
@@ -96,19 +99,26 @@ def complain_about(command: str, error: NsmagicError, status: int) -> int:
     return status
 
 
-def build_parser(row: Command | None, *, everything: bool = False) -> argparse.ArgumentParser:
-    """Return the parser for a line whose command is `row`; `everything` configures them all."""
+def _refuse_unknown(words: Sequence[str]) -> None:
+    if words and not words[0].startswith("-"):
+        guess = nearest(words[0], [row.name for row in COMMANDS])
+        near = f"; the nearest is {guess}" if guess else ""
+        raise WishError(f"no such command{near}", hint="nsmagic --help   lists what there is.")
+
+
+def build_parser(*, everything: bool = False) -> argparse.ArgumentParser:
+    """Return the parser of all commands, for help; with `everything` also for completion."""
     parser = Parser(
         prog="nsmagic",
         description="Linux containers, one notebook cell at a time.",
         epilog="`nsmagic COMMAND --help` says more about one of them.",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=16),
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=18),
     )
     parser.add_argument("--version", action="version", version=f"nsmagic {nsmagic.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command")
     for each in COMMANDS:
         below = commands.add_parser(each.name, help=each.help, description=_sentence(each.help))
-        if each is row or (everything and not each.twin):
+        if everything and not each.twin:
             _module(each).configure(below)
     return parser
 

@@ -68,8 +68,8 @@ def test_help_names_every_command_and_no_command_is_a_usage_error() -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["dotcor"], "invalid choice"),
-        (["lab", "--prot=1"], "unrecognized arguments: --prot=1"),
+        (["dotcor"], "nsmagic dotcor: no such command; the nearest is doctor"),
+        (["lab", "--prot=1"], "nsmagic lab: unrecognized arguments: --prot=1"),
         (["unshare", "--nte"], "unshare has no option --nte; the nearest is --net"),
         (["unshare", "--uts", "--bg", "true"], "--bg is for notebooks\nPut & behind"),
         (["unshare", "--return=x", "true"], "--return is for notebooks"),
