@@ -120,6 +120,8 @@ class CgroupDesk:
         say(f"killed {_processes(_find(order.name).group.kill())} of {order.name}")
 
     def _rm(self, order: Order, say: Say) -> None:
+        from nsmagic.run.groups import groups
+
         group = _find(order.name).group
         if inside := group.processes():
             raise CgroupError(
@@ -127,6 +129,7 @@ class CgroupDesk:
                 hint=f"%cgroup kill {order.name}   ends them; then the group goes by itself.",
             )
         group.remove()
+        groups().live.pop(order.name, None)
         say(f"removed {order.name}")
 
 

@@ -14,7 +14,7 @@ from nsmagic.linux.cgroups.places import survey
 from nsmagic.linux.cgroups.walking import below, processes_below
 from nsmagic.notebook.tables import Cell, Column, Table
 from nsmagic.run.groups import LiveGroup
-from nsmagic.wish.limits import METRICS, Metric, Sample, human_size, values_of
+from nsmagic.wish.limits import BY_KEY, METRICS, Metric, Sample, human_size, values_of
 
 _BAR: Final = 10  # characters
 _FULL: Final = 0.9  # of a limit, from where on a bar is red
@@ -39,7 +39,8 @@ def _group_row(name: str, live: LiveGroup) -> tuple[Entry, ...]:
     sample = group.sample()
     if sample is None:
         return (name, Cell(text="gone", tone="dim"), "", "", "", "", "")
-    limits = {reading.row.key: reading.effective for reading in group.limits()}
+    rows = [BY_KEY[key] for key in ("mem", "pids")]
+    limits = {reading.row.key: reading.effective for reading in group.limits(rows)}
     cpu = sample["cpu.usage"]
     return (
         name,

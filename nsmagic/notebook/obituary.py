@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from nsmagic.linux.cgroups.limiting import read_limits
 from nsmagic.linux.cgroups.oom import OomReport, Victim
 from nsmagic.run.groups import LiveGroup
 from nsmagic.run.result import Result
@@ -74,8 +73,9 @@ def _peak(report: OomReport) -> str:
 def _details(result: Result, report: OomReport) -> Iterator[str]:
     for victim in report.victims[:_MOST]:
         yield (
-            f"Killed: {victim.name} (PID {victim.pid}), which had {human_size(victim.anon)} of its "
-            f"own, {human_size(victim.file)} of files and {human_size(victim.shmem)} shared."
+            f"Killed: {victim.name} (PID {victim.pid}), resident with {human_size(victim.anon)} "
+            f"anonymous (what a fork shares counts too), {human_size(victim.file)} of files, "
+            f"{human_size(victim.shmem)} of shared memory."
         )
     if len(report.victims) > _MOST:
         yield f"... and {len(report.victims) - _MOST} more."
@@ -112,12 +112,11 @@ def read_back(group: LiveGroup) -> str:
     """Return the limits of a group as Linux has them now, in one line; empty if it has none."""
     wished = {limit.key: limit for limit in group.cell.limits}
     shown = []
-    for reading in read_limits(group.group):
-        if reading.row.key in wished:
-            text = str(reading.limit)
-            if reading.effective != reading.value:
-                bound = shlex.join(replace(reading.limit, value=reading.effective).words)
-                text += f" (what binds is {bound} of {reading.holder})"
-            shown.append(text)
+    for reading in group.group.limits([limit.row for limit in group.cell.limits]):
+        text = str(reading.limit)
+        if reading.effective != reading.value:
+            bound = shlex.join(replace(reading.limit, value=reading.effective).words)
+            text += f" (what binds is {bound} of {reading.holder})"
+        shown.append(text)
     emulated = [str(wished[key]) for key in wished if wished[key].row.emulated and group.kills_all]
     return f"limits, read back: {', '.join([*shown, *emulated])}" if shown or emulated else ""

@@ -79,6 +79,8 @@ class Runner:
         if explained is None:
             self._say(order.plan.notes, publisher)
         box = order.make(button, explained)
+        if explained is None:
+            self._say_limits(box.planned, publisher)
         return box if nothing_to_run else self._run(order.cell, button, made=box.types)
 
     def _run(
@@ -110,10 +112,8 @@ class Runner:
         running.start(tree, button)
         self.footprint = running.footprint
         self._say(quiesce.take_notes(), publisher)
-        if planned is not None and explained is None:
-            from nsmagic.notebook.obituary import read_back
-
-            self._say(filter(None, (read_back(planned), planned.note)), publisher)
+        if explained is None:
+            self._say_limits(planned, publisher)
         if not request.ours.bg or button.pressed:
             running.finish()
             return None
@@ -125,6 +125,14 @@ class Runner:
             if note not in self._noted:
                 publisher.note(note)
             self._noted.add(note)
+
+    def _say_limits(
+        self, group: LiveGroup | None, publisher: IOPubPublisher | TerminalPublisher
+    ) -> None:
+        if group is not None:
+            from nsmagic.notebook.obituary import read_back
+
+            self._say(filter(None, (read_back(group), group.note)), publisher)
 
     def _limited(self, request: Request, number: int, box: Box | None) -> LiveGroup | None:
         """Plan the group that the cell asks for; CgroupError where there cannot be one."""

@@ -11,9 +11,10 @@ from typing import Self
 
 from nsmagic.linux.cgroups import group as linux
 from nsmagic.linux.cgroups.limiting import Reading
-from nsmagic.run.groups import groups
+from nsmagic.run.groups import LiveGroup, groups
 from nsmagic.run.ledger import ledger
 from nsmagic.wish.errors import CgroupError
+from nsmagic.wish.groups import CellGroup
 from nsmagic.wish.limits import parse_limits, with_implied
 from nsmagic.wish.limits.names import group_name
 
@@ -44,6 +45,7 @@ class Cgroup(linux.Cgroup):
             made.remove()
             raise
         atexit.register(_remove_at_exit, made, os.getpid())
+        groups().live[name] = LiveGroup(CellGroup(limits=wanted, exists=True), made, place.note)
         return made
 
     @classmethod
@@ -62,6 +64,7 @@ class Cgroup(linux.Cgroup):
 
     def remove(self) -> int:
         """Kill what is in it and remove it; return how many processes were killed."""
+        groups().live.pop(self.name, None)
         count = super().remove()
         for path in self.directories:
             ledger().forget("cgroup", str(path))

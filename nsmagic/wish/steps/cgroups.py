@@ -53,10 +53,10 @@ class SetLimit(Step):
         return (write_call(self.file, self.text),)
 
 
-def enter_line(cgroup: str, file: str = "cgroup.procs") -> str:
+def enter_line(cgroup: str) -> str:
     """Return what a shell types to move itself into a group, made if it is not there."""
     directory = shlex.quote(cgroup)
-    return f"mkdir -p {directory} && echo 0 > {directory}/{file}"
+    return f"mkdir -p {directory} && echo 0 > {directory}/cgroup.procs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,9 @@ class EnterCgroup(Step):
     file: str = "cgroup.procs"
 
     def shell(self) -> str:
-        return enter_line(self.cgroup, self.file)
+        if self.file == "cgroup.procs":
+            return enter_line(self.cgroup)
+        return f"echo 0 > {shlex.quote(f'{self.cgroup}/{self.file}')}"
 
     def syscalls(self) -> tuple[str, ...]:
         return (write_call(f"{self.cgroup}/{self.file}", "0"),)
