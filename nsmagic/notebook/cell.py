@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from IPython.core.error import StdinNotImplementedError
 
 from nsmagic.notebook.publish import CaptureOutput, CellOutput
-from nsmagic.notebook.publishers import IOPubPublisher, TerminalPublisher
+from nsmagic.notebook.publishers import Publisher
 from nsmagic.notebook.stopping import on_sigint
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.result import Result
@@ -37,7 +37,7 @@ class CellListener:
         self,
         shell: InteractiveShell,
         output: CellOutput | CaptureOutput,
-        publisher: IOPubPublisher | TerminalPublisher,
+        publisher: Publisher,
         explained: ExplainView | None,
     ) -> None:
         self._shell, self._out, self._publisher = shell, output, publisher

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.completer import SimpleCompletion, context_matcher
+
+from nsmagic.notebook.magicline import find_line
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 Boxes = Callable[[], Mapping[int, str]]
 
 IDENTIFIER: Final = "nsmagic"
-_LINE: Final = re.compile(
-    r"(?P<before>\s*(?:[\w\s,.]+=\s*)?)(?P<sign>%%?)(?P<name>\w+)\s(?P<rest>.*)"
-)
-_LONGEST_MEANING: Final = 60
+_LONGEST_MEANING: Final = 44
+
+
+# A no-break space, and a hyphen after which no line ends.
+_UNBROKEN: Final = str.maketrans({" ": "\xa0", "-": "\u2011"})
 
 
 class _Nothing(list[SimpleCompletion]):
@@ -64,18 +66,15 @@ class LineCompleter:
 
     def match(self, line: str, above: list[str]) -> SimpleMatcherResult:
         """Complete `line`, which ends at the cursor, below the lines `above` in its cell."""
+        found = find_line(self._shell, line, above)
+        if found is None or not found.rest:
+            return {"completions": [], "suppress": False}
         # Imported now: loading nsmagic does not wait for the first Tab.
-        from nsmagic.notebook.catalogue import BY_NAME
         from nsmagic.wish.lines import take_apart
 
-        found = _LINE.fullmatch(line)
-        entry = None if found is None else BY_NAME.get(found["name"])
-        if found is None or entry is None or not self._is_magic(found, above):
-            return {"completions": [], "suppress": False}
-        begun = take_apart(found["rest"])
-        words = (*begun.words, begun.word)
-        source = self._source(entry.table, begun.words)
-        offered = entry.complete(words, source, cell=found["sign"] == "%%")
+        begun = take_apart(found.rest)
+        source = self._source(found.entry.table, begun.words)
+        offered = found.entry.complete((*begun.words, begun.word), source, cell=found.cell)
         kept = min((each.kept for each in offered), default=0)
         written = [begun.written(each.text, kept) for each in offered]
         listed = [
@@ -87,20 +86,6 @@ class LineCompleter:
             "completions": listed or _Nothing(), "suppress": True, "matched_fragment": fragment,
             "ordered": True,
         }  # fmt: skip
-
-    def _is_magic(self, found: re.Match[str], above: list[str]) -> bool:
-        """Whether the line is a magic where it stands: first in its cell, or stacked below one."""
-        kind = "cell" if found["sign"] == "%%" else "line"
-        if found["name"] not in self._shell.magics_manager.magics[kind]:
-            return False
-        if kind == "line":
-            return True
-        from nsmagic.notebook.request import READERS
-
-        heads = [line for line in above if line.strip()]
-        return found["before"] == "" and all(
-            line.startswith("%%") and line[2:].split(None, 1)[0] in READERS for line in heads
-        )
 
     def _source(self, table: Any, words: tuple[str, ...]) -> Source:  # noqa: ANN401 - see Entry
         """Return the look-up of values; files and programs are those of the new root, if any."""
@@ -128,8 +113,10 @@ class LineCompleter:
     @property
     def _own(self) -> Mapping[str, Callable[[str], Iterator[tuple[str, str]]]]:
         """The sources that only the notebook has."""
-        return {"variable": self._variables, "box": self._boxes, "subject": self._subjects,
-                "target": self._subjects}  # fmt: skip
+        return {
+            "variable": self._variables, "box": self._boxes, "subject": self._subjects,
+            "target": self._subjects, "cgroup": self._cgroups,
+        }  # fmt: skip
 
     def _variables(self, start: str) -> Iterator[tuple[str, str]]:
         hidden = self._shell.user_ns_hidden
@@ -142,6 +129,13 @@ class LineCompleter:
             if name.startswith(start):
                 yield name, f"box, PID {pid}"
 
+    def _cgroups(self, start: str) -> Iterator[tuple[str, str]]:
+        from nsmagic.run.groups import groups
+
+        for name in groups().live:
+            if name.startswith(start):
+                yield name, "cgroup of this notebook"
+
     def _subjects(self, start: str) -> Iterator[tuple[str, str]]:
         from nsmagic.linux.offers import processes
 
@@ -150,6 +144,7 @@ class LineCompleter:
 
 
 def _short(meaning: str) -> str:
-    meaning = " ".join(meaning.split())
-    fits = len(meaning) <= _LONGEST_MEANING
-    return meaning if fits else meaning[: _LONGEST_MEANING - 1] + "…"
+    """Return it in one line that JupyterLab does not break: its popup has no room for two."""
+    words = " ".join(meaning.split())
+    fits = len(words) <= _LONGEST_MEANING
+    return (words if fits else words[: _LONGEST_MEANING - 1] + "…").translate(_UNBROKEN)

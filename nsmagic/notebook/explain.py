@@ -20,7 +20,7 @@ from nsmagic.wish.steps import Step
 from nsmagic.wish.unshare import settle, to_argv
 
 if TYPE_CHECKING:  # the command line shows tables too, and waits for no Jupyter
-    from nsmagic.notebook.publishers import IOPubPublisher, TerminalPublisher
+    from nsmagic.notebook.publishers import Publisher
 
 _WHAT: Final = (
     Column(title="#", numeric=True, copied=False),
@@ -74,7 +74,7 @@ def explain_table(
 class ExplainView:
     """The table of one cell: shown before the body's output, then brought up to date in place."""
 
-    def __init__(self, publisher: IOPubPublisher | TerminalPublisher) -> None:
+    def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
         self._display_id = uuid.uuid4().hex
         self._plan: Plan | None = None

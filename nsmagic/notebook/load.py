@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from nsmagic.notebook import inspecting
 from nsmagic.notebook.boxmagic import BoxMagics
+from nsmagic.notebook.comparing import ComparingMagics
 from nsmagic.notebook.complete import LineCompleter
 from nsmagic.notebook.magics import IsolationMagics
 from nsmagic.notebook.overview import OverviewMagics
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 _MAGICS = (
-    IsolationMagics, BoxMagics, OverviewMagics, RootfsMagics, SeeingMagics, WatchingMagics,
+    IsolationMagics, BoxMagics, ComparingMagics, OverviewMagics, RootfsMagics, SeeingMagics,
+    WatchingMagics,
 )  # fmt: skip
 _TRANSFORMS = (cgroup_head, empty_body)
 
@@ -31,8 +34,10 @@ def load(shell: InteractiveShell) -> None:
     seeing = SeeingMagics(shell, names_of_boxes, last=lambda: isolation.runner.footprint)
     watching = WatchingMagics(shell, names_of_boxes)
     overview = OverviewMagics(shell, isolation.runner)
-    shell.register_magics(isolation, BoxMagics, RootfsMagics, seeing, watching, overview)
+    comparing = ComparingMagics(shell, isolation.runner)
+    shell.register_magics(isolation, BoxMagics, RootfsMagics, seeing, watching, overview, comparing)
     LineCompleter(shell, seeing.boxes).install()
+    inspecting.install(shell)
     for transform in _TRANSFORMS:
         if transform not in shell.input_transformers_cleanup:
             shell.input_transformers_cleanup.append(transform)
@@ -52,6 +57,7 @@ def unload(shell: InteractiveShell) -> None:
         if transform in shell.input_transformers_cleanup:
             shell.input_transformers_cleanup.remove(transform)
     LineCompleter(shell).remove()
+    inspecting.remove(shell)
     loaded = _boxes_module()
     if loaded is not None:
         loaded.close_boxes()

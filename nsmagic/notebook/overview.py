@@ -67,7 +67,7 @@ class OverviewMagics(Magics):
                 names = "\n".join(f"{sign}{entry.name}" for sign in signs)
                 rows.append((names, what, entry.table.example))
         columns = (
-            Column(title="magic", mono=True),
+            Column(title="magic", mono=True, whole=True),
             Column(title="what it does"),
             Column(title="an example to try", mono=True),
         )

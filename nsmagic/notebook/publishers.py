@@ -7,7 +7,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 
 from nsmagic.wish.errors import ChannelError
 
@@ -22,6 +22,34 @@ _DISPLAYS: Final = frozenset({"display_data", "update_display_data", "execute_re
 _COMMS: Final = frozenset({"comm_open", "comm_msg", "comm_close"})
 # What a cell may publish.  With `status` or `execute_input` it could end or rewrite its own cell.
 FRAMES: Final = _DISPLAYS | _COMMS | {"clear_output"}
+
+
+class Publisher(Protocol):
+    """Takes what a cell shows: the notebook, a terminal, or somebody who keeps it."""
+
+    @property
+    def columns(self) -> int:
+        """How many characters fit into a line."""
+
+    def text(self, stream: str, text: str) -> None:
+        """Take output of `stdout` or `stderr`."""
+
+    def note(self, line: str) -> None:
+        """Take something that nsmagic itself has to say."""
+
+    def counter(self, line: str, final: bool) -> None:
+        """Take how much output there is that is not shown, in place of what was said before."""
+
+    def bundle(
+        self, data: Mapping[str, str], display_id: str, *, update: bool, settled: bool
+    ) -> None:
+        """Take a MIME bundle of our own."""
+
+    def display(
+        self, msg_type: str, content: Mapping[str, Any], metadata: Mapping[str, Any] | None = None,
+        buffers: Sequence[Buffer] = (),
+    ) -> None:  # fmt: skip
+        """Take a display or comm message of the cell; ChannelError for any other kind."""
 
 
 class IOPubPublisher:
@@ -180,9 +208,7 @@ class TerminalPublisher:
             )
 
 
-def publisher_for(
-    shell: InteractiveShell, parent: Mapping[str, Any] | None = None
-) -> IOPubPublisher | TerminalPublisher:
+def publisher_for(shell: InteractiveShell, parent: Mapping[str, Any] | None = None) -> Publisher:
     """The way out for the cell that runs now; `parent` is its request, asked of the kernel if None.
 
     Call it in the cell's own thread, before anything of the cell is shown.

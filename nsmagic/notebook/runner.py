@@ -20,7 +20,7 @@ from nsmagic.notebook.failures import raise_for, verdict
 from nsmagic.notebook.jobs import Job
 from nsmagic.notebook.pacing import OutputLimits
 from nsmagic.notebook.publish import CaptureOutput, CellOutput
-from nsmagic.notebook.publishers import IOPubPublisher, TerminalPublisher, publisher_for
+from nsmagic.notebook.publishers import Publisher, publisher_for
 from nsmagic.notebook.request import Request
 from nsmagic.notebook.stopping import StopButton
 from nsmagic.run import quiesce
@@ -83,9 +83,17 @@ class Runner:
             self._say_limits(box.planned, publisher)
         return box if nothing_to_run else self._run(order.cell, button, made=box.types)
 
+    def run_aside(self, request: Request, publisher: Publisher) -> Job:
+        """Run a `--bg` cell whose output goes to `publisher` and that nobody asked for by name."""
+        before = self.footprint
+        job = self._run(request, StopButton(), publisher=publisher)
+        self.footprint = before
+        assert job is not None
+        return job
+
     def _run(
         self, request: Request, button: StopButton, entering: Entering | None = None,
-        made: frozenset[str] = frozenset(),
+        made: frozenset[str] = frozenset(), publisher: Publisher | None = None,
     ) -> Job | None:  # fmt: skip
         """Run a cell; `entering` is given for a box to be, `made` was made for it just now."""
         number = next(_numbers)
@@ -94,7 +102,7 @@ class Runner:
         planned = self._limited(request, number, box)
         group = self._group(request, number, box) if planned is None else planned.group.v2
         plan = self._plan(request, group, planned, entering, box)
-        publisher = publisher_for(self._shell)
+        publisher = publisher or publisher_for(self._shell)
         explained = self._explain(request, plan, publisher)
         if request.ours.dry_run:
             return None
@@ -119,7 +127,7 @@ class Runner:
             return None
         return running.in_background()
 
-    def _say(self, notes: Iterable[str], publisher: IOPubPublisher | TerminalPublisher) -> None:
+    def _say(self, notes: Iterable[str], publisher: Publisher) -> None:
         """Show each note once in a notebook session."""
         for note in notes:
             if note not in self._noted:
@@ -177,9 +185,7 @@ class Runner:
         body = steps.Exec(argv=request.argv) if request.argv else steps.RunPython()
         return make_plan(wish, situation, body, strict=ours.strict, init=ours.init)
 
-    def _explain(
-        self, request: Request, plan: Plan, publisher: IOPubPublisher | TerminalPublisher
-    ) -> ExplainView | None:
+    def _explain(self, request: Request, plan: Plan, publisher: Publisher) -> ExplainView | None:
         if not request.ours.explain and not request.ours.dry_run:
             return None
         from nsmagic.notebook.explain import ExplainView  # 10 ms that most cells need not pay
@@ -223,7 +229,7 @@ class RunningCell:
         shell: InteractiveShell,
         request: Request,
         plan: Plan,
-        publisher: IOPubPublisher | TerminalPublisher,
+        publisher: Publisher,
         explained: ExplainView | None,
         limits: OutputLimits,
         number: int,

@@ -13,19 +13,21 @@ WIDTH: Final = 100
 _GAP: Final = "  "
 _NARROWEST: Final = 12
 
-Tone = Literal["plain", "dim", "good", "bad"]
+Tone = Literal["plain", "dim", "good", "bad", "changed"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
     """How one column looks.  `mono` is for what is typed or copied, `numeric` aligns to the right.
 
-    `copied=False` leaves the column out when a person drags over the table to copy it (HTML).
+    `whole` never breaks a line.  `copied=False` leaves the column out when a person drags over the
+    table to copy it (HTML).
     """
 
     title: str
     mono: bool = False
     numeric: bool = False
+    whole: bool = False
     copied: bool = True
 
 
@@ -152,6 +154,7 @@ def _element(tag: str, cell: Cell, column: Column | None = None) -> str:
         cell.tone: cell.tone != "plain",
         "mono": mono,
         "numeric": column is not None and column.numeric,
+        "whole": column is not None and column.whole,
         "uncopied": column is not None and not column.copied,
     }
     names = " ".join(name for name, is_set in marks.items() if is_set)
@@ -187,5 +190,8 @@ _STYLE: Final = """<style>
 .nsmagic-table.nsmagic-table .good { white-space: nowrap;
   color: var(--jp-success-color1, #2e7d32); }
 .nsmagic-table.nsmagic-table .bad { color: var(--jp-error-color1, #d32f2f); font-weight: 600; }
+.nsmagic-table.nsmagic-table .changed { font-weight: 600;
+  background: rgba(86, 180, 233, .28); }
+.nsmagic-table.nsmagic-table .whole { white-space: pre; }
 .nsmagic-table.nsmagic-table .uncopied { user-select: none; }
 </style>"""

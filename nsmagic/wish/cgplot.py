@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.getopt import Option, Table, split_line
 from nsmagic.wish.limits import PLOTS
 from nsmagic.wish.ours import asks, parse
-from nsmagic.wish.values import Names, nearest
+from nsmagic.wish.values import CGROUP, Names, nearest
 
 USUAL: Final = ("mem", "cpu", "pids")
 
@@ -19,6 +19,8 @@ CGPLOT = Table(
     f"\nruns.  Panels: {' '.join(PLOTS)}; without any {', '.join(USUAL)}.",
     operands=f"[<group>] [{'|'.join(PLOTS)}]...",
     permute=True,
+    takes=(replace(CGROUP, choices=PLOTS),),
+    example="%cgplot --text",
     options=(
         Option(name="text", group="Options", field="text", help="lines of characters, once"),
         asks("help", "h", "show this help"),

@@ -9,7 +9,7 @@ from nsmagic.wish.cgroup import CGROUP, VERBS
 from nsmagic.wish.complete import Completion, Source, completions
 from nsmagic.wish.getopt import scan
 from nsmagic.wish.limits import BY_NAME, LIMITS
-from nsmagic.wish.values import SUBJECT
+from nsmagic.wish.values import CGROUP as CGROUP_NAME
 
 _VERBS: Final = {verb.word: verb for verb in VERBS}
 
@@ -20,7 +20,7 @@ def complete_cgroup(words: Sequence[str], source: Source, *, cell: bool) -> list
     verb = _VERBS.get(before[0]) if before and not cell else None
     if verb is not None:
         if verb.names and len(before) == 1:
-            return [Completion(text=name, help=what) for name, what in source(SUBJECT, current)]
+            return [Completion(text=name, help=what) for name, what in source(CGROUP_NAME, current)]
         return list(_limits(current)) if verb.limits else []
     found = scan(CGROUP, before)
     offered = completions(CGROUP, words, source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,9 +46,24 @@ def _escaped(text: str) -> str:
 
 def take_apart(text: str) -> Begun:
     """Return the words of `text`, a line as far as the cursor; quotes may still be open."""
-    words: list[str] = []
+    words = [*_words(text)]
+    if words and words[-1][2] == len(text):
+        word, raw, _ = words.pop()
+    else:
+        word, raw = "", ""
+    return Begun(words=tuple(word for word, _, _ in words), word=word, raw=raw)
+
+
+def rest_after(text: str, count: int) -> str:
+    """Return what stands behind the first `count` words, as it was typed."""
+    ends = [end for _, _, end in _words(text)]
+    return text[ends[count - 1] :].strip() if count <= len(ends) else ""
+
+
+def _words(text: str) -> Iterator[tuple[str, str, int]]:
+    """Yield each word as it is read, as it is typed, and where it ends; the last may be open."""
     word, raw, quote, escaped = "", "", "", False
-    for char in text:
+    for place, char in enumerate(text):
         if escaped:
             # Within double quotes a backslash stays, unless it guards a quote or another one.
             word += char if quote != '"' or char in '"\\' else f"\\{char}"
@@ -61,10 +77,11 @@ def take_apart(text: str) -> Begun:
             quote = char
         elif char.isspace():
             if raw:
-                words.append(word)
+                yield word, raw, place
             word, raw = "", ""
             continue
         else:
             word += char
         raw += char
-    return Begun(words=tuple(words), word=word, raw=raw)
+    if raw:
+        yield word, raw, len(text)

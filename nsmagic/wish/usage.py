@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 from itertools import groupby
 
-from nsmagic.wish.getopt import Argument, Option, Table
+from nsmagic.wish.getopt import Argument, Option, Table, scan
+from nsmagic.wish.lines import take_apart
 
 _COLUMN, _WIDTH = 27, 100
 
@@ -35,3 +36,22 @@ def _value_shown(option: Option) -> str:
     if option.argument is Argument.OPTIONAL:
         return f"[={option.kind.metavar}]"
     return f" {option.kind.metavar}"
+
+
+def help_at_word(table: Table, line: str) -> str:
+    """Return the help of the option with which `line`, up to the cursor, ends; "" if of none.
+
+    Also where the cursor is in the option's value.
+    """
+    begun = take_apart(line)
+    found = scan(table, begun.words)
+    option = found.pending
+    if option is None and begun.word.startswith("-") and found.open:
+        given = scan(table, (*begun.words, begun.word))
+        last = [each.option for each in given.given[len(found.given) :]][-1:]
+        option = given.pending or (last[0] if last else None)
+    if option is None:
+        return ""
+    letter = f"-{option.short}, " if option.short else ""
+    what = textwrap.fill(option.help, _WIDTH, initial_indent="    ", subsequent_indent="    ")
+    return f"{letter}--{option.name}{_value_shown(option)}\n{what}"

@@ -258,6 +258,7 @@ OFFSET = Kind(metavar="<offset>", example="86400", read=_offset)
 ENVIRONMENT = Kind(
     metavar="<list>", example="PATH,HOME", read=_variables, source="environment", many=","
 )
+CGROUP = Kind(metavar="<group>", example="web", read=_text, source="cgroup")
 SUBJECT = Kind(metavar="<pid>|<box>", example="self", read=_text, source="subject")
 DURATION = Kind(metavar="<seconds>", example="2.5", read=_duration)
 NAMESPACE_FILE = Kind(

@@ -97,11 +97,12 @@ def test_elsewhere_python_is_completed_as_before(notebook: KernelDriver) -> None
     assert "%%chroot" in complete(notebook, "%%chr")
 
 
-@pytest.mark.parametrize(
-    "entry", [e for e in CATALOGUE if e.name != "cgroup"], ids=lambda entry: entry.name
-)
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)
 def test_shift_tab_shows_the_table_and_an_example(notebook: KernelDriver, entry: Entry) -> None:
     assert notebook.client is not None
+    magics = "get_ipython().magics_manager.magics['line']"
+    if notebook.run(f"{entry.name!r} in {magics}").result == {"text/plain": "False"}:
+        return  # a table without its magic: `test_overview` has the other direction
     code = f"%{entry.name} --"
     reply = notebook.client.inspect(code, 3, reply=True, timeout=20)["content"]
     assert reply["found"]
@@ -109,6 +110,32 @@ def test_shift_tab_shows_the_table_and_an_example(notebook: KernelDriver, entry:
     for row in entry.table.rows:
         assert row.hidden or f"--{row.name}" in text
     assert entry.table.example.splitlines()[0] in text
+
+
+def inspect(kernel: KernelDriver, code: str, cursor: int) -> str:
+    assert kernel.client is not None
+    reply = kernel.client.inspect(code, cursor, reply=True, timeout=20)["content"]
+    return str(reply["data"].get("text/plain", "")) if reply["found"] else ""
+
+
+@pytest.mark.parametrize(
+    ("line", "at", "first"),
+    [
+        ("%%unshare --uts --prop", "--uts", "-u, --uts"),
+        ("%%unshare --propagation slave", "slave", "--propagation slave|shared|private"),
+        ("%%unshare -pf", "pf", "-f, --fork"),
+        ("%%unshare ", " ", "unshare [options]"),
+        ("%%chroot --userspec=5 root", "5", "--userspec <user>:<group>"),
+        ("x = %lsns -t net", "net", "-t, --type"),
+    ],
+)
+def test_shift_tab_anywhere_in_the_line(
+    notebook: KernelDriver, line: str, at: str, first: str
+) -> None:
+    text = inspect(notebook, line + "\nanswer", line.index(at) + len(at))
+    assert text.startswith(first), text[:200]
+    assert "For example:" in text
+    assert "int" in inspect(notebook, line + "\nanswer", len(line) + 3)
 
 
 @pytest.fixture

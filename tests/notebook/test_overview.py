@@ -61,7 +61,12 @@ def test_every_magic_has_a_row(kernel: KernelDriver) -> None:
 def test_every_example_runs(notebook: KernelDriver, entry: Entry) -> None:
     assert entry.table.example
     if entry.name in loaded(notebook):
-        notebook.run(entry.table.example, raise_error=True)
+        run = notebook.run(entry.table.example)
+        if "box" in loaded(notebook):
+            notebook.run("%box rm --all", raise_error=True)
+        if run.error and "cgroup" in run.error["evalue"]:
+            pytest.skip("no cgroup can be made here")
+        run.raise_error()
 
 
 def settings(kernel: KernelDriver, line: str) -> str:

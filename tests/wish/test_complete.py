@@ -22,7 +22,7 @@ NAMES = SystemNames()
 VALUES = {
     "uid": "5", "gid": "5", "user": "root", "group": "root", "userspec": "root:root",
     "file": "a b", "directory": "dir/", "program": "bash", "environment": "HOME",
-    "variable": "name", "subject": "self", "target": "web", "box": "web",
+    "variable": "name", "subject": "self", "target": "web", "box": "web", "cgroup": "web",
 }  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def test_limits_and_verbs() -> None:
     assert "freeze" not in offered("fr", cell=True)
     assert offered("mem=", cell=True) == ["mem=64M", "mem=max"]
     assert "memory.limit_in_bytes=" in offered("memory.", cell=True)
-    assert offered("freeze", "s") == ["self"]
+    assert offered("freeze", "w") == ["web"]
     assert "pids=" in offered("set", "web", "p")
     assert offered("tree", "") == []
 
