@@ -134,9 +134,7 @@ class Runner:
                 publisher.note(note)
             self._noted.add(note)
 
-    def _say_limits(
-        self, group: LiveGroup | None, publisher: IOPubPublisher | TerminalPublisher
-    ) -> None:
+    def _say_limits(self, group: LiveGroup | None, publisher: Publisher) -> None:
         if group is not None:
             from nsmagic.notebook.obituary import read_back
 
