@@ -30,6 +30,8 @@ from nsmagic.wish.plan import Plan, Situation, make_plan
 from nsmagic.wish.unshare import unshare_wish
 
 NOBODY: Final = 65534
+_NO_PROC: Final = "Nothing is mounted on /proc, and Linux is asked through files there."
+_MOUNT_PROC: Final = "As root: mount -t proc proc /proc"
 _SECONDS: Final = 5.0  # for one check; a busy machine needs 0.1
 
 
@@ -55,6 +57,8 @@ class Examiner:
         )
         if check.group == TOOLS:
             return _look_for(check.program, verdict)
+        if not self.facts.proc:
+            return replace(verdict, state="untried", why=_NO_PROC, fix=_MOUNT_PROC)
         if way == "root" and not self.is_root:
             why = f"You are uid {self.facts.uid}, not root."
             return replace(verdict, state="untried", why=why)

@@ -73,6 +73,13 @@ _NAMESPACES = (
         when=lambda r: r.facts.seccomp,
     ),
     hint(
+        (Unshare,), "EPERM",
+        "No filter and no setting that can be seen forbids it, so the notebook most probably runs "
+        "in a chroot, where Linux makes no user namespaces; or a security module forbids them.",
+        "Start the notebook outside of the chroot, or enter that root with pivot_root(2).",
+        when=lambda r: "user" in r.types and r.facts.proc,
+    ),
+    hint(
         (Unshare,), "ENOSPC",
         "No namespaces of this type are allowed here: the limit in /proc/sys/user is 0.",
         "As root: sysctl -w {r.settings}",

@@ -27,6 +27,8 @@ from tests.support import sandboxes
 from tests.support.skips import needs, root_only, user_only
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.user import Account
 
 DOCTOR = ["-m", "nsmagic.cli", "doctor", "--json"]
@@ -134,6 +136,29 @@ class TestSandboxes:
         assert nobody["state"] == "untried"
         assert nobody["why"].startswith("No other user can be tried here: setuid(65534)")
         assert found.refusal("cgroup").startswith("EACCES|")
+
+
+@root_only
+@pytest.mark.linux
+class TestOtherRoots:
+    """Inside of mounts that only the doctor's own namespace has."""
+
+    def doctor(self, script: str) -> Found:
+        words = ["unshare", "--mount", "sh", "-c", f'{script} "$@"', "-", sys.executable, *DOCTOR]
+        return Found(subprocess.run(words, capture_output=True, text=True, check=False, timeout=60))
+
+    def test_a_chroot_whose_root_is_a_mount(self, tmp_path: Path) -> None:
+        found = self.doctor(f"mount --rbind / {tmp_path}; exec chroot {tmp_path}")
+        text = found.refusal("user", "root")
+        assert text.startswith("EPERM|No filter and no setting that can be seen forbids it")
+        assert "runs in a chroot" in text
+        assert found.by["net", "root"]["state"] == "works"
+
+    def test_without_proc(self) -> None:
+        found = self.doctor("mount -t tmpfs none /proc; exec")
+        assert found.by["net", "root"]["state"] == "untried"
+        assert found.by["net", "root"]["fix"] == "As root: mount -t proc proc /proc"
+        assert found.status == 1
 
 
 class TestRecorded:

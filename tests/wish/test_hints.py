@@ -110,8 +110,8 @@ def test_no_row_hides_a_later_one_for_good() -> None:
 
 
 def test_without_a_reason_the_hint_is_honest() -> None:
-    text = explain(UNSHARE, "EPERM")
-    assert text == "Linux gave no further reason; unshare(2) lists what EPERM can mean."
+    text = explain(UNSHARE, "EIO")
+    assert text == "Linux gave no further reason; unshare(2) lists what EIO can mean."
 
 
 @pytest.mark.parametrize(
@@ -123,6 +123,7 @@ def test_without_a_reason_the_hint_is_honest() -> None:
         ({"seccomp": True}, "most probably", "In Docker"),
         (NO_CAPABILITIES | {"user_namespaces_off": True}, "This Debian", "userns_clone=1"),
         ({"chrooted": True}, "in a chroot", "pivot_root(2)"),
+        ({}, "most probably runs in a chroot", "outside of the chroot"),
         ({"ids_mapped": False, "uid": 65534}, "Your uid 65534", "uid_map"),
         (NO_CAPABILITIES | {"apparmor": True}, "AppArmor", "restrict_unprivileged_userns=0"),
     ],
