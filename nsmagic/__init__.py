@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from nsmagic.notebook.plotting import plot
     from nsmagic.run.cgroup import Cgroup
 
-__all__ = ["Cgroup", "load_ipython_extension", "unload_ipython_extension"]
+__all__ = ["Cgroup", "load_ipython_extension", "plot", "unload_ipython_extension"]
 __version__ = "0.1.0.dev0"
 
 # The Python API by where it is: imported when it is asked for, because loading must be quick.
-_PUBLIC = {"Cgroup": "nsmagic.run.cgroup"}
+_PUBLIC = {"Cgroup": "nsmagic.run.cgroup", "plot": "nsmagic.notebook.plotting"}
 
 
 def __getattr__(name: str) -> object:

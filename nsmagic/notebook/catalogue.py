@@ -60,6 +60,7 @@ CATALOGUE: Final = (
     Entry(name="nsdiff", place="nsdiff:NSDIFF"),
     Entry(name="sxs", place="sxs:SXS"),
     Entry(name="nsmap", place="nsmap:NSMAP"),
+    Entry(name="cgplot", place="cgplot:CGPLOT"),
     Entry(name="lab", place="lab:LAB"),
     Entry(name="nsmagic", place="nsmagic:NSMAGIC", completer="nsmagic:complete_nsmagic"),
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nsmagic.linux.cgroups.walking import processes_below
 from nsmagic.linux.processes import read_command
+from nsmagic.run.groups import groups
 from nsmagic.widgets.cgroup_graph import CgroupGraph, Slider
 from nsmagic.widgets.graph_fields import FIELDS, Reading
 from nsmagic.widgets.graph_track import Track
@@ -25,6 +26,7 @@ _YOUNG: Final = 1.0  # s; a process that was just forked will soon be another pr
 _LIMITS: Final = tuple(BY_KEY[field.key] for field in FIELDS if field.key)
 _LEAST: Final = {"mem": 4 << 20, "memhigh": 4 << 20, "cpu": 0.01, "pids": 1}
 _MOST_PIDS: Final = 1000
+_KEPT: Final = 8  # groups that have ended
 # What no field of a graph shows is not read.
 _SHOWN: Final = frozenset(
     {field.name for field in FIELDS}
@@ -33,13 +35,21 @@ _SHOWN: Final = frozenset(
 )
 
 
+def can_freeze(group: Cgroup) -> bool:
+    """Whether Linux can freeze the group: not the root of a hierarchy, not v1 without freezer."""
+    try:
+        group.is_frozen()
+    except OSError:
+        return False
+    return group.v2 is not None or "freezer" in group.v1
+
+
 class Steered:
     """What a graph's controls do to a group; `poke` has it looked at at once."""
 
     def __init__(self, group: Cgroup, poke: threading.Event) -> None:
         self._group, self._poke = group, poke
-        can_freeze = group.v2 is not None or "freezer" in group.v1
-        self.able: Sequence[str] = ("freeze", "kill") if can_freeze else ("kill",)
+        self.able: Sequence[str] = ("freeze", "kill") if can_freeze(group) else ("kill",)
 
     def freeze(self) -> None:
         """Stop every process where it stands."""
@@ -57,8 +67,13 @@ class Steered:
         self._poke.set()
 
     def limit(self, limit: Limit) -> None:
-        """Write a limit."""
-        self._group.set([limit])
+        """Write a limit; a cell that dies of it then tells the new one."""
+        known = (live for live in groups().live.values() if live.group == self._group)
+        live = next(known, None)
+        if live is None:
+            self._group.set([limit])
+        else:
+            live.change((limit,))
         self._poke.set()
 
 
@@ -72,6 +87,7 @@ class Watched:
         self.held = 0  # cells whose end is the end of the graph
         self.ended = False
         self._sampler = group.sampler([row for row in METRICS if row.name in _SHOWN])
+        self._freezes = can_freeze(group)
         self._commands: dict[int, tuple[float, str]] = {}
         self._limits: Mapping[str, Any] = {}
         self._count = 0
@@ -85,7 +101,8 @@ class Watched:
         """Take a sample and show it; the graphs end with the group."""
         reading = None if self.ended else self._reading(thoroughly)
         if reading is None:
-            self.end("group removed")
+            if not self.held:  # else the cell says when it is over
+                self.end("group removed")
             return
         row, events = self.track.add(reading)
         for graph in self.graphs:
@@ -101,7 +118,7 @@ class Watched:
                 found = {each.row.key: each.value for each in self.group.limits(_LIMITS)}
                 self._limits = self._limits if found == self._limits else found
             self._count += 1
-            frozen = self.group.is_frozen()
+            frozen = self.group.is_frozen() if self._freezes else None
         except OSError:  # removed between two reads
             return None
         processes = self._processes()
@@ -150,8 +167,10 @@ class GraphKeeper:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def open(self, group: Cgroup, plots: Sequence[str], *, hold: bool = False) -> CgroupGraph:
-        """Return a new graph of a group, with all that is kept of it.
+    def open(
+        self, group: Cgroup, plots: Sequence[str], *, hold: bool = False, steer: bool = True
+    ) -> CgroupGraph:
+        """Return a new graph of a group, with all that is kept of it, and controls if `steer`.
 
         With `hold` it is fed until `release`, whether or not somebody looks.  Raises OSError where
         the group cannot be read.
@@ -162,7 +181,8 @@ class GraphKeeper:
             if not watched.track.rows:
                 watched.look(thoroughly=True, send=False)
             graph = CgroupGraph(
-                group.name, plots, watched.track, steering=Steered(group, self._poke),
+                group.name, plots, watched.track,
+                steering=Steered(group, self._poke) if steer else None,
                 sliders=sliders(watched.track),
             )  # fmt: skip
             graph.on_wake(self._begin)
@@ -173,21 +193,35 @@ class GraphKeeper:
     def _of(self, group: Cgroup) -> Watched:
         key = tuple(map(str, group.directories))
         found = self._watched.get(key)
-        if found is None or found.ended:
+        if found is None or (found.ended and group.exists()):
+            self._forget()
             found = self._watched[key] = Watched(group)
         return found
 
+    def _forget(self) -> None:
+        """Keep what the last few that ended were, for plots of one's own."""
+        ended = [key for key, each in self._watched.items() if each.ended]
+        for key in ended[:-_KEPT]:
+            del self._watched[key]
+
+    def track(self, group: Cgroup) -> Track:
+        """Return what is kept of a group, with a sample of now."""
+        with self._lock:
+            watched = self._of(group)
+            if not watched.ended:
+                watched.look(thoroughly=True, send=True)
+            return watched.track
+
     def release(self, graph: CgroupGraph, text: str) -> None:
-        """Look once more and let a held graph end with its cell."""
+        """Leave a held graph's picture when its cell is over; `text` ends it if the group is."""
         with self._lock:
             watched = next((w for w in self._watched.values() if graph in w.graphs), None)
             if watched is None:
                 return
             watched.held -= 1
-            watched.look(thoroughly=True, send=True)
             if watched.held <= 0 and text:
                 watched.end(text)
-        watched.leave_stills()
+        graph.leave_still()
 
     def close(self) -> None:
         """End the thread and give all descriptors back."""
@@ -209,9 +243,6 @@ class GraphKeeper:
 
     def _wanted(self) -> list[Watched]:
         with self._lock:
-            for key, each in list(self._watched.items()):
-                if each.ended:
-                    del self._watched[key]
             wanted = [each for each in self._watched.values() if each.wanted]
             if self._closed or not wanted:  # under the lock: `_begin` sees a thread that still runs
                 self._thread = None

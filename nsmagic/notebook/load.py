@@ -20,6 +20,8 @@ from nsmagic.run.spawning import close_spawner, spawner
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from nsmagic.linux.cgroups.group import Cgroup
+
 _MAGICS = (
     IsolationMagics, BoxMagics, ComparingMagics, OverviewMagics, RootfsMagics, SeeingMagics,
     WatchingMagics,
@@ -32,7 +34,7 @@ def load(shell: InteractiveShell) -> None:
     spawner()
     isolation = IsolationMagics(shell)
     seeing = SeeingMagics(shell, names_of_boxes, last=lambda: isolation.runner.footprint)
-    watching = WatchingMagics(shell, names_of_boxes)
+    watching = WatchingMagics(shell, names_of_boxes, groups=_groups)
     overview = OverviewMagics(shell, isolation.runner)
     comparing = ComparingMagics(shell, isolation.runner)
     shell.register_magics(isolation, BoxMagics, RootfsMagics, seeing, watching, overview, comparing)
@@ -41,6 +43,15 @@ def load(shell: InteractiveShell) -> None:
     for transform in _TRANSFORMS:
         if transform not in shell.input_transformers_cleanup:
             shell.input_transformers_cleanup.append(transform)
+
+
+def _groups() -> dict[str, Cgroup]:
+    """Return the groups of this notebook's cells and boxes by name, if there ever was one."""
+    if "nsmagic.run.groups" not in sys.modules:
+        return {}
+    from nsmagic.run.groups import groups
+
+    return {name: live.group for name, live in list(groups().live.items())}
 
 
 def unload(shell: InteractiveShell) -> None:

@@ -106,11 +106,12 @@ class Follower:
             begun = time.monotonic()
             rested = begun - looked >= cost / _SHARE
             if rested and (pids != seen or begun - looked >= _LEAST_OFTEN):
+                worked = time.thread_time()
                 picture = self._look.now()
                 for each in maps:
                     each.push(picture)
                 seen, looked = pids, time.monotonic()
-                cost = looked - begun
+                cost = time.thread_time() - worked
             if self._stop.wait(_GLANCE):
                 return
 

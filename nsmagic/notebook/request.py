@@ -76,6 +76,8 @@ def read_request(magic: str, line: str, body: str | None) -> Request:
         wish, ours, program = _unite((wish, ours), READERS[name](rest))
         head += f"{blank}%%{name} {rest}\n"
         body = below
+    if ours.plot and wish.enter is None:  # there is no graph without a group
+        wish = replace(wish, cgroup=True)
     asks_only = ours.help or ours.version
     if not asks_only:
         _refuse_nonsense(magic, ours, program, body)

@@ -39,6 +39,7 @@ from nsmagic.wish.plan import Plan, make_plan
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from nsmagic.notebook.cellplot import CellPlot
     from nsmagic.notebook.explain import ExplainView
     from nsmagic.notebook.footprint import Footprint
     from nsmagic.run.boxes import Box
@@ -252,6 +253,7 @@ class RunningCell:
         self._listener.wanted = frozenset(request.ours.returns)
         self._before: dict[str, Any] = {}
         self.made: frozenset[str] = frozenset()
+        self._plot: CellPlot | None = None
 
     def start(self, tree: Tree, button: StopButton) -> None:
         """Fork or spawn, in the calling thread; `button` stops the cell from the beginning."""
@@ -267,6 +269,7 @@ class RunningCell:
             leave=None if self.box is None else self.box.read_on,
         )  # fmt: skip
         self._listener.asking = self._sandbox.asking
+        self._prepare_plot()
         button.aim(self._stop)
         try:
             self._sandbox.start()
@@ -278,6 +281,22 @@ class RunningCell:
             from nsmagic.run.groups import groups
 
             groups().live[self._planned.group.name] = self._planned
+
+    def _prepare_plot(self) -> None:
+        if not self._request.ours.plot:
+            return
+        if self._watched is None:
+            what = "this cell" if self.box is None else f"the box {self.box.name}"
+            raise WishError(
+                f"--plot: {what} has no cgroup of its own to draw",
+                hint="--plot or %%cgroup on the cell that makes a box gives it one.",
+            )
+        from nsmagic.notebook.cellplot import CellPlot  # the widgets take a while to import
+
+        live = getattr(self._shell, "kernel", None) is not None
+        self._plot = CellPlot(self._request.ours.plot, self._publisher, live=live)
+        self._watched.on_begin.append(self._plot.begin)
+        self._watched.on_end.append(self._plot.look)
 
     def _begin(self) -> Footprint:
         from nsmagic.notebook.footprint import Footprint  # loading nsmagic does not wait for it
@@ -345,6 +364,8 @@ class RunningCell:
             self._output.finish()
             self._tell_left(self._sandbox.result)
             self._bury()
+            if self._plot is not None:
+                self._plot.finish()
             if self._explained is not None:
                 self._explained.update(self._sandbox.result, refused)
 

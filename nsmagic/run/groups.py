@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,9 @@ class LiveGroup:
     def __init__(self, cell: CellGroup, group: Cgroup, note: str) -> None:
         self.cell, self.group, self.note = cell, group, note
         self.watch: OomWatch | None = None
+        # Called when the group is made and empty, and when all is over and it is still there.
+        self.on_begin: list[Callable[[Cgroup], None]] = []
+        self.on_end: list[Callable[[], None]] = []
         self._before: OomCounters | None = None
 
     @property
@@ -50,6 +53,8 @@ class LiveGroup:
         if self.kills_all:
             with suppress(OSError):  # no memory controller: then nobody is killed for memory
                 self.watch = OomWatch(self.group)
+        for tell in self.on_begin:
+            tell(self.group)
 
     def end(self, result: Result) -> None:
         """Tell `result` what the counters say, while the group is still there."""
@@ -59,6 +64,8 @@ class LiveGroup:
         if self._before is not None and self.group.exists():
             result.limits = self.cell.limits
             result.oom = report(self.group, self._before)
+            for tell in self.on_end:
+                tell()
 
 
 class Groups:

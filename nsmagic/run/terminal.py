@@ -7,6 +7,7 @@ import os
 import select
 import struct
 import termios
+import threading
 import time
 from typing import Final
 
@@ -67,3 +68,44 @@ class Terminal:
         """Close both ends."""
         os.close(self.read_end)
         os.close(self.write_end)
+
+
+class Keyboard(Terminal):
+    """A terminal at which a person sits: `type` and `resize` may be called from any thread."""
+
+    def __init__(self, rows: int = _ROWS, columns: int = _COLUMNS) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._open = True
+        self.deadline = None
+        modes = termios.tcgetattr(self.write_end)
+        modes[3] |= termios.ECHO
+        termios.tcsetattr(self.write_end, termios.TCSANOW, modes)
+        self.resize(rows, columns)
+
+    def type(self, keys: bytes) -> None:
+        """Type keys; what the terminal cannot take now goes in when it can."""
+        with self._lock:
+            self._keys += keys
+            if self._open:
+                super()._type()
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Change the size, of which programs hear by SIGWINCH.  Sizes below 1 are none."""
+        with self._lock:
+            if self._open and 0 < rows < 1 << 15 and 0 < columns < 1 << 15:
+                size = struct.pack("4H", rows, columns, 0, 0)
+                fcntl.ioctl(self.read_end, termios.TIOCSWINSZ, size)
+
+    def tick(self) -> None:
+        """A person types the end of file, or does not."""
+
+    def _type(self) -> None:
+        with self._lock:
+            super()._type()
+
+    def close(self) -> None:
+        """Close both ends; typing does nothing from then on."""
+        with self._lock:
+            self._open = False
+            super().close()

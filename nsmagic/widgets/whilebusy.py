@@ -20,11 +20,19 @@ def route(comm: Any, kernel: Any) -> bool:  # noqa: ANN401 - ipykernel has no an
 
     Private names of ipykernel: where they are missing (before 7.4), the front end decides.
     """
-    subshell = _subshell(kernel)
-    if subshell is None or not hasattr(comm, "_reply_subshell_for"):
+    if not hasattr(comm, "_reply_subshell_for") or _subshell(kernel) is None:
         return False
-    comm._reply_subshell_for = lambda _data, asked: asked or subshell
+    comm._reply_subshell_for = lambda _data, asked: asked or _made.get(id(kernel))
     return True
+
+
+def close(kernel: Any) -> None:  # noqa: ANN401
+    """End our subshell; messages go to the main shell again."""
+    with _lock:
+        made = _made.pop(id(kernel), None)
+    if made is not None:
+        thread = kernel.shell_channel_thread
+        thread.io_loop.add_callback(thread.manager._delete_subshell, made)
 
 
 def _subshell(kernel: Any) -> str | None:  # noqa: ANN401

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
 
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.getopt import Option, Table, split_line
 from nsmagic.wish.limits import PLOTS
+from nsmagic.wish.lsns import SELF
 from nsmagic.wish.ours import asks, parse
+from nsmagic.wish.panels import USUAL
 from nsmagic.wish.values import CGROUP, Names, nearest
-
-USUAL: Final = ("mem", "cpu", "pids")
 
 CGPLOT = Table(
     program="cgplot",
     summary="Draw what a cgroup of this notebook uses against its limits, live, also while a cell"
-    f"\nruns.  Panels: {' '.join(PLOTS)}; without any {', '.join(USUAL)}.",
-    operands=f"[<group>] [{'|'.join(PLOTS)}]...",
+    f"\nruns.  Panels: {' '.join(PLOTS)}; without any {', '.join(USUAL)}.  Without <group> the one"
+    "\nthat was made last; self is what this notebook's kernel is in.",
+    operands=f"[<group>|self] [{'|'.join(PLOTS)}]...",
     permute=True,
-    takes=(replace(CGROUP, choices=PLOTS),),
-    example="%cgplot --text",
+    takes=(replace(CGROUP, choices=(SELF, *PLOTS)),),
+    example="%cgplot self mem --text",
     options=(
         Option(name="text", group="Options", field="text", help="lines of characters, once"),
         asks("help", "h", "show this help"),
@@ -30,7 +30,7 @@ CGPLOT = Table(
 
 @dataclass(frozen=True, kw_only=True)
 class CgplotWish:
-    """A line of %cgplot; `name` is "" for the group that was made last."""
+    """A line of %cgplot; `name` is "" for the group that was made last, else our own."""
 
     name: str = ""
     plots: tuple[str, ...] = USUAL

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nsmagic.wish import values
+from nsmagic.wish import panels, values
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.getopt import Argument, Given, Option, Table, scan
 from nsmagic.wish.values import Kind, Names
@@ -17,7 +17,7 @@ class Ours:
     """How a cell is to be run, apart from its isolation.  `timeout` is in seconds.
 
     `returns` names the variables that come back, `out`, `err` and `proc` those that are assigned;
-    `help` and `version` are set where the line asks the program for them.
+    `plot` names the panels of a graph; `help` and `version` are set where the line asks for them.
     """
 
     name: str | None = None
@@ -31,6 +31,7 @@ class Ours:
     proc: str | None = None
     raise_error: bool = True
     tty: bool = False
+    plot: tuple[str, ...] = ()
     explain: bool = False
     dry_run: bool = False
     fresh: bool = False
@@ -80,6 +81,8 @@ OURS: tuple[Option, ...] = (
     _flag("no-raise-error", "let the cell pass when its program fails",
           field="raise_error", bare=False),
     _flag("tty", "give the program a terminal"),
+    Option(name="plot", group=_GROUP, field="plot", kind=panels.PANELS, argument=Argument.OPTIONAL,
+           bare=panels.USUAL, help="draw live what the cell's cgroup uses, above its output"),
     _flag("explain", "print each step as command and system call, then run"),
     _flag("dry-run", "print each step and run nothing", field="dry_run"),
     _flag("fresh", "use a clean interpreter, without the notebook's variables"),

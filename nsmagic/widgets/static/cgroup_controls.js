@@ -128,11 +128,12 @@ export default () => {
       model.on("msg:custom", (message, buffers) => {
         history.take(message, buffers);
         for (const view of views) {
+          view.stale = false;
           if (message.done) view.controls.answered(message);
           if (!view.paused) view.draw();
         }
       });
-      model.on("comm:close destroy", () => {
+      model.on("comm_live_update comm:close destroy", () => {
         for (const view of views) { view.stale = true; view.draw(); }
       });
     },

@@ -327,6 +327,7 @@ class GraphView {
     this.log = make("ol", { class: "nsm-graph-log", "aria-label": "What happened", "aria-live": "polite" });
     this.missing = make("p", { class: "nsm-dim" });
     this.el.classList.add("nsm", "nsm-graph");
+    ownKeys(this.el);
     this.el.append(
       make("div", { class: "nsm-bar" },
         make("p", { class: "nsm-title" }, `cgroup ${this.model.get("name")}`), this.state, make("span", { class: "nsm-grow" }),

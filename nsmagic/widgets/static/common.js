@@ -18,6 +18,13 @@ const make = (tag, attributes, ...children) =>
 const draw = (tag, attributes, ...children) =>
   fill(document.createElementNS(SVG, tag), attributes, children);
 
+// Keys in a widget are the widget's: JupyterLab's command mode would take arrows, letters, Enter.
+// Its selectors match the focused element itself, so the mark on a container alone is not enough.
+function ownKeys(el) {
+  el.addEventListener("focusin", (event) => event.target.setAttribute?.("data-lm-suppress-shortcuts", "true"));
+  el.addEventListener("keydown", (event) => event.stopPropagation());
+}
+
 // Light text means a dark page, whatever the front end calls its theme.
 function isDark(el) {
   const [red, green, blue] = (getComputedStyle(el).color.match(/[\d.]+/g) ?? [0, 0, 0]).map(Number);

@@ -67,6 +67,7 @@ class MapView {
     this.picture = make("div", { class: "nsm-map-picture" });
     this.detail = make("div", { class: "nsm-map-detail", "aria-live": "polite", hidden: true });
     this.el.classList.add("nsm", "nsm-map");
+    ownKeys(this.el);
     this.el.append(
       make("div", { class: "nsm-bar" },
         make("p", { class: "nsm-title" }, "Namespaces"), this.count,
@@ -74,6 +75,11 @@ class MapView {
       this.picture, this.detail,
     );
     this.picture.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  follow() {
+    this.stale = false;
+    this.draw();
   }
 
   // The kernel has ended: what is drawn stays, as it was.
@@ -413,7 +419,7 @@ class MapView {
     else if (steps[event.key]) this.move(event.target, row, column, steps[event.key]);
     else return;
     event.preventDefault();
-    event.stopPropagation(); // else the notebook moves to another cell
+    event.stopPropagation();
   }
 
   move(from, row, column, [down, right]) {
@@ -440,9 +446,9 @@ export default () => {
       model.on("msg:custom", (message) => {
         if (message.full) Object.assign(facts, message.full);
         else if (message.change) merge(facts, message.change);
-        for (const view of views) view.draw();
+        for (const view of views) view.follow();
       });
-      model.on("comm:close destroy", () => {
+      model.on("comm_live_update comm:close destroy", () => {
         for (const view of views) view.end();
       });
     },

@@ -1,0 +1,112 @@
+"""The widgets in JupyterLab and Chromium, clicked while a cell runs."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.browser import has_chromium
+from tests.support.skips import needs
+
+if TYPE_CHECKING:
+    from playwright.sync_api import ConsoleMessage
+
+    from tests.conftest import OpenNotebook
+    from tests.support.browser import Lab
+
+pytestmark = [pytest.mark.browser, needs(has_chromium)]
+MIB = 2**20
+CLIMB = f"""%%cgroup mem=64M pids=30 --plot --no-raise-error {sys.executable}
+import time
+held = []
+while True:
+    held.append(bytearray({MIB}))
+    time.sleep(0.12)
+"""
+
+
+def listen(notebook: Lab) -> list[str]:
+    """Collect what the browser complains about."""
+    complaints: list[str] = []
+
+    def take(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            complaints.append(message.text)
+
+    notebook.page.on("console", take)
+    notebook.page.on("pageerror", lambda error: complaints.append(str(error)))
+    return complaints
+
+
+def groups(notebook: Lab) -> list[Path]:
+    """The directories of the cell's cgroup, in every hierarchy."""
+    kernels = [session["kernel"]["id"] for session in notebook.server.api("GET", "sessions")]
+    assert len(kernels) == 1
+    pid = notebook.output(0)
+    mounts = re.findall(r" (/\S*cgroup\S*) ", Path("/proc/self/mountinfo").read_text())
+    return [path for mount in set(mounts) for path in Path(mount).rglob(f"nsmagic-{pid}-cell-*")]
+
+
+def value(directories: list[Path], *names: str) -> str:
+    """What the first of these files says that is there."""
+    found = [path / name for path in directories for name in names if (path / name).exists()]
+    return found[0].read_text()
+
+
+def test_a_graph_is_live_and_its_controls_work_while_the_cell_runs(lab: OpenNotebook) -> None:
+    notebook = lab(["%load_ext nsmagic\nimport os\nos.getpid()", CLIMB])
+    complaints, page = listen(notebook), notebook.page
+    notebook.start_all()
+    graph = page.locator(".nsm-graph")
+    graph.wait_for(timeout=30_000)
+    page.wait_for_function("() => +document.querySelector('.nsm-graph').dataset.drawn > 3")
+    drawn = page.evaluate("""() => new Promise((done) => {
+        const graph = document.querySelector('.nsm-graph'), before = +graph.dataset.drawn;
+        setTimeout(() => done(+graph.dataset.drawn - before), 2000);
+    })""")
+    assert drawn >= 16  # 8 a second
+
+    found = groups(notebook)
+    graph.get_by_role("button", name="Freeze").click()
+    graph.get_by_text("❄ frozen").wait_for()
+    assert value(found, "cgroup.events", "freezer.state").split("\n")[-2] in {"frozen 1", "FROZEN"}
+    slider = graph.get_by_role("slider", name="memory.max")
+    slider.press("ArrowLeft")
+    graph.locator(".nsm-graph-log", has_text="memory.max =").wait_for()
+    limit = int(value(found, "memory.max", "memory.limit_in_bytes"))
+    assert limit < 64 * MIB
+    graph.get_by_text(f"{limit / MIB:.1f} MiB").first.wait_for()
+    graph.get_by_role("button", name="Thaw").click()
+
+    notebook.wait(timeout=60)
+    graph.locator(".nsm-graph-log", has_text="OOM kill: ").wait_for()
+    graph.get_by_text("■ gone").wait_for()
+    saved = notebook.save()
+    stills = [out.data for out in saved.cells[1].outputs if "image/png" in out.get("data", {})]
+    assert "OOM kill: " in stills[0]["text/plain"]
+    assert complaints == []
+
+
+def test_the_map_follows_a_cell_and_outlives_its_kernel(lab: OpenNotebook) -> None:
+    inside = "%%unshare --user --map-root-user --pid --net --mount-proc /bin/sh\nsleep 100"
+    notebook = lab(["%load_ext nsmagic\n%nsmap", inside], theme="dark")
+    complaints, page = listen(notebook), notebook.page
+    notebook.start_all()
+    shown = page.locator(".nsm-map")
+    chip = shown.locator(".nsm-map-chip.nsm-new[aria-label^='net namespace']").first
+    chip.wait_for(timeout=30_000)
+    chip.click()
+    shown.locator("code", has_text=re.compile(r"^%%nsenter -t \d+ --net$")).wait_for()
+    chip.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    shown.locator(".nsm-map-detail", has_text="4026531").first.wait_for()
+    page.evaluate("() => jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    notebook.wait()
+    shown.get_by_text("gone since the last look").first.wait_for()
+    page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+    shown.get_by_text("the kernel has stopped").wait_for()
+    assert complaints == []
