@@ -156,6 +156,43 @@ class TestVersion2:
         assert {"memory", "pids"} <= set(said["control"].split())
 
 
+@probe
+def guest() -> str | None:
+    """Are we in a guest, where the root of all groups is the test's alone?"""
+    return None if Path("/vmjob").exists() else "no cgroup v2 controllers here to play with"
+
+
+@root_only
+@needs(guest)
+def test_what_is_typed_without_systemd_gives_a_user_groups(tmp_path: Path) -> None:
+    program = tmp_path / "try.py"
+    program.write_text(TRY)
+    subprocess.run(["chmod", "a+rx", program, *list(program.parents)[:-1]], check=True)
+    run = f"{sys.executable} {program}"
+    user = ["env", "USER=nobody", "setpriv", "--reuid=nobody", "--clear-groups"]
+    enter = "echo 0 > /sys/fs/cgroup/cgroup.procs; "
+    project = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "XDG_RUNTIME_DIR": "/x"}
+
+    def answer(command: str) -> dict[str, Any]:
+        done = subprocess.run(
+            ["sh", "-c", enter + command], env=project, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    said = answer(f"exec {' '.join(user)} {run}")
+    typed = said["hint"].rpartition("with: sudo ")[2]
+    assert typed.endswith("""exec su nobody -c "jupyter lab"'""")
+    there = f'su -s /bin/sh nobody -c "{run}"'
+    said = answer(typed.replace('su nobody -c "jupyter lab"', there))
+    assert said["kind"] == "sibling"
+    assert said["directory"] == "/sys/fs/cgroup/lab"
+    assert said["limits"] == ["mem=64M", "pids=9"]
+    for name in ("lab/notebook", "lab"):
+        Path("/sys/fs/cgroup", name).rmdir()
+
+
 @needs(groups_with_limits, v1_memory)
 def test_on_v1_groups_are_children_of_our_own() -> None:
     hierarchies = read_hierarchies()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
-from nsmagic.linux.cgroups.candidates import PLAIN, Candidate, words
+from nsmagic.linux.cgroups.candidates import PLAIN, Candidate, has_user_manager, words
 from nsmagic.linux.cgroups.hierarchies import Hierarchies
 from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.limits import Row
 
 _DELEGATED: Final = "systemd-run --user --scope -p Delegate=yes jupyter lab"
+_SYSTEMD: Final = Path("/run/systemd/system")  # sd_booted(3)
 _DOCKER: Final = (
     "docker run --privileged --cgroupns=private ...   (or, from Docker 28 on, "
     "--security-opt writable-cgroups=true)"
@@ -99,12 +102,25 @@ def _fix_v1(v1: Sequence[str], needed: frozenset[str], hierarchies: Hierarchies)
 def _fix(tried: Sequence[Candidate], needed: frozenset[str]) -> list[str]:
     if any("read-only" in candidate.refusal for candidate in tried):
         return [f"Start the container with: {_DOCKER}"]
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 and (has_user_manager() or _SYSTEMD.exists()):
         return [f"Start the notebook with: {_DELEGATED}"]
+    if os.geteuid() != 0:
+        top = tried[-1].directory if tried else Path("/sys/fs/cgroup")
+        user = os.environ.get("USER") or str(os.geteuid())
+        return [f"Start the notebook with: sudo sh -c {shlex.quote(_given(top, user))}"]
     for candidate in (each for each in tried if not each.refusal):
         if needed <= words(candidate.directory / "cgroup.controllers"):
             return _switched_on(candidate, needed)
     return ["Or name a group of your own: NSMAGIC_CGROUP=/sys/fs/cgroup/..."] if tried else []
+
+
+def _given(top: Path, user: str) -> str:
+    """Return what root types to start a notebook in a group that is given to an ordinary user."""
+    switch = "for c in $(cat cgroup.controllers); do echo +$c > cgroup.subtree_control; done"
+    return (
+        f"cd {top} && mkdir -p lab/notebook && {switch}; chown -R {user} lab; "
+        f'echo $$ > lab/notebook/cgroup.procs; exec su {user} -c "jupyter lab"'
+    )
 
 
 def _switched_on(candidate: Candidate, needed: frozenset[str]) -> list[str]:
