@@ -110,3 +110,29 @@ def test_the_map_follows_a_cell_and_outlives_its_kernel(lab: OpenNotebook) -> No
     page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
     shown.get_by_text("the kernel has stopped").wait_for()
     assert complaints == []
+
+
+def test_a_terminal_in_a_box_while_a_cell_runs(lab: OpenNotebook) -> None:
+    make = "%load_ext nsmagic\n%unshare --name web --uts --pid --net --mount-proc hostname web"
+    busy = "import time\ntime.sleep(100)"
+    notebook = lab([make, "%box term web", busy, ""], theme="dark")
+    complaints, page = listen(notebook), notebook.page
+    notebook.start_all()
+    shown = page.locator(".nsm-term")
+    rows = shown.locator(".xterm-rows")
+    rows.get_by_text("#").first.wait_for(timeout=30_000)
+    shown.locator(".xterm").click()
+    page.keyboard.type("hostname; ps -e; ls -d --color=always /usr; stty size\n")
+    rows.get_by_text(re.compile(r"^\d\d+ \d\d+$")).wait_for()
+    assert rows.get_by_text("web", exact=True).count() >= 1
+    page.keyboard.type("sleep 1000\n")
+    page.keyboard.press("Control+C")
+    page.keyboard.type("echo status $?\n")
+    rows.get_by_text("status 130", exact=True).wait_for()
+    page.keyboard.type("exec vi\n")
+    rows.get_by_text("~").nth(5).wait_for()
+    page.keyboard.type(":q\n")
+    shown.get_by_text("ended", exact=True).wait_for()
+    page.evaluate("() => jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    notebook.wait()
+    assert complaints == []

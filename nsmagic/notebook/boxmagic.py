@@ -12,9 +12,11 @@ from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
 from nsmagic.linux.ids import SystemNames
 from nsmagic.notebook.failures import one_message
 from nsmagic.wish.box import BoxWish, box_help, read_box
+from nsmagic.wish.errors import WishError
 
 if TYPE_CHECKING:
     from nsmagic.notebook.boxviews import BoxList, BoxView
+    from nsmagic.widgets.terminal import Terminal
 
 _LOOK_SECONDS: Final = 0.1
 _PIECE: Final = 1 << 16
@@ -26,14 +28,26 @@ class BoxMagics(Magics):
 
     @no_var_expand
     @line_magic
-    def box(self, line: str) -> BoxList | BoxView | None:
-        """List the boxes of this notebook, look into one, remove them."""
+    def box(self, line: str) -> BoxList | BoxView | Terminal | None:
+        """List the boxes of this notebook, look into one, open a terminal in it, remove them."""
         with one_message():
             wish = read_box(line, SystemNames())
             if wish.help:
                 sys.stdout.write(box_help())
                 return None
+            if wish.verb == "term":
+                return self._terminal(wish.names[0])
             return _obey(wish)
+
+    def _terminal(self, name: str) -> Terminal:
+        if getattr(self.shell, "kernel", None) is None:
+            raise WishError(
+                "%box term needs a notebook to show the terminal in",
+                hint=f"Here: %nsenter -t {name} --tty sh",
+            )
+        from nsmagic.notebook.boxterm import open_terminal
+
+        return open_terminal(name)
 
 
 def _obey(wish: BoxWish) -> BoxList | BoxView | None:

@@ -53,6 +53,10 @@ class WatchingMagics(Magics):
             from nsmagic.notebook.graphs import close_graphs
 
             close_graphs()
+        if "nsmagic.notebook.boxterm" in sys.modules:
+            from nsmagic.notebook.boxterm import close_terminals
+
+            close_terminals()
         if "nsmagic.widgets.whilebusy" in sys.modules:
             from nsmagic.widgets import whilebusy
 

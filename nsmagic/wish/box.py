@@ -28,6 +28,7 @@ VERBS: Final = (
          help="its processes, namespaces, maps, capabilities, links and mounts"),
     Verb(word="logs", operands="NAME [-f]", most=1,
          help="what its processes wrote after their cells had ended"),
+    Verb(word="term", operands="NAME", most=1, help="a shell on a terminal in it"),
     Verb(word="rm", operands="NAME...|--all", most=10_000, help="end it and all that is in it"),
 )  # fmt: skip
 
@@ -39,9 +40,9 @@ _VERB: Final = Kind(
 
 BOX: Final = Table(
     program="box",
-    summary="List the boxes of this notebook, look into one, remove them.\n"
+    summary="List the boxes of this notebook, look into one, open a terminal in it, remove them.\n"
     "%unshare --name NAME [options] makes one, %%nsenter -t NAME runs a cell in it.",
-    operands="[show|logs|rm] [<name>...]",
+    operands="[show|logs|term|rm] [<name>...]",
     permute=True,
     takes=(_VERB, values.BOX),
     example="%unshare --replace --name web --pid --net --mount-proc\n%box show web",
