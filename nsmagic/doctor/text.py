@@ -11,7 +11,7 @@ from nsmagic.doctor.report import LabVerdict, Report, System
 from nsmagic.doctor.verdict import WAYS, State, Verdict
 
 WORDS: Final[dict[State, str]] = {
-    "works": "works", "refused": "does not", "untried": "not tried",
+    "works": "works", "refused": "fails", "untried": "not tried",
 }  # fmt: skip
 _COLOURS: Final = {
     "works": "32", "refused": "31", "untried": "2", "full": "32", "partly": "33", "bold": "1",
@@ -73,6 +73,7 @@ def lines(report: Report, *, colour: bool = False, width: int = 100) -> Iterator
 
     for sentence in summary(report.system, report.version):
         yield from textwrap.wrap(sentence, width)
+    tries = {each.name: each.tries for each in report.verdicts}
     group, said = "", ""
     for row in rows(report.verdicts):
         if row.group != group:
@@ -81,7 +82,7 @@ def lines(report: Report, *, colour: bool = False, width: int = 100) -> Iterator
             yield dye("bold", group)
         state = dye(row.state, WORDS[row.state].ljust(11))
         errno = f" ({row.errno})" if row.errno else ""
-        yield from _hang(f"  {state}{row.way:11}", " ".join(row.names) + errno, width)
+        yield from _hang(f"  {state}{row.way:11}", _names(row, tries) + errno, width)
         if row.why and row.why + row.fix == said:
             yield f"{'':13}as above"
             continue
@@ -95,6 +96,13 @@ def lines(report: Report, *, colour: bool = False, width: int = 100) -> Iterator
         yield dye("bold", "Labs")
         for lab in report.labs:
             yield from _lab(lab, dye(lab.state, lab.state.ljust(11)), width)
+
+
+def _names(row: Row, tries: dict[str, str]) -> str:
+    """Return the names, and of a single one that does not work what it stands for."""
+    if row.state == "works" or len(row.names) > 1:
+        return " ".join(row.names)
+    return f"{row.names[0]}, {tries[row.names[0]]}"
 
 
 def _lab(lab: LabVerdict, state: str, width: int) -> Iterator[str]:

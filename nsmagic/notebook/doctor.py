@@ -29,6 +29,7 @@ _WITHIN: Final = 60.0  # s; it takes one
 _TONES: Final[dict[str, Tone]] = {
     "works": "good", "refused": "bad", "untried": "dim", "full": "good", "partly": "bad",
 }  # fmt: skip
+_Line = tuple[str, Cell, Cell, str, str]
 _COLUMNS: Final = (
     Column(title=""),
     Column(title=""),
@@ -77,7 +78,8 @@ class DoctorCard:
 
 def table(report: Report) -> Table:
     """Return the report as a table."""
-    found = [_line(row) for row in rows(report.verdicts)]
+    tries = {each.name: each.tries for each in report.verdicts}
+    found = [_line(row, tries) for row in rows(report.verdicts)]
     found += [_lab_line(lab) for lab in report.labs]
     return Table(
         columns=_COLUMNS, rows=tuple(_once(found)),
@@ -85,20 +87,30 @@ def table(report: Report) -> Table:
     )  # fmt: skip
 
 
-def _line(row: Row) -> tuple[str, Cell, str, str, str]:
+def _line(row: Row, tries: dict[str, str]) -> _Line:
     state = Cell(text=f"{WORDS[row.state]} {row.way}".strip(), tone=_TONES[row.state])
     errno = f"  {row.errno}" if row.errno else ""
-    return row.group, state, " ".join(row.names) + errno, row.why, row.fix
+    what = Cell(
+        text=" ".join(row.names) + errno,
+        tip="\n".join(f"{name}: {tries[name]}" for name in row.names),
+    )  # fmt: skip
+    return row.group, state, what, row.why, row.fix
 
 
-def _lab_line(lab: LabVerdict) -> tuple[str, Cell, str, str, str]:
+def _lab_line(lab: LabVerdict) -> _Line:
     steps = dict.fromkeys(f"{each.step} (needs {each.need})" for each in lab.missing)
     why = f"skipped: {'; '.join(steps)}" if steps else ""
-    return "Labs", Cell(text=lab.state, tone=_TONES[lab.state]), lab.name, why, ""
+    return (
+        "Labs",
+        Cell(text=lab.state, tone=_TONES[lab.state]),
+        Cell(text=lab.name, tip=lab.title),
+        why,
+        "",
+    )
 
 
 def _once(
-    found: list[tuple[str, Cell, str, str, str]],
+    found: list[_Line],
 ) -> Iterator[tuple[Cell | str, ...]]:
     """Yield the lines with a group, or a reason, only where it is another one than above."""
     group, said = "", ("", "")
