@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from argcomplete.completers import FilesCompleter
 from argcomplete.finders import CompletionFinder
 
-from nsmagic.cli.twins import TABLES
+from nsmagic.cli.main import COMMANDS
 from nsmagic.linux.offers import offered
-from nsmagic.wish.complete import completions
+from nsmagic.notebook.catalogue import BY_NAME
+
+_TWINS: Final = {row.name for row in COMMANDS if row.twin}
 
 
 class Finder(CompletionFinder):
@@ -19,8 +21,8 @@ class Finder(CompletionFinder):
         self, comp_words: list[str], cword_prefix: str, cword_prequote: str,
         last_wordbreak_pos: int | None,
     ) -> list[str]:  # fmt: skip
-        table = TABLES.get(comp_words[1]) if len(comp_words) > 1 else None
-        if table is None:
+        name = comp_words[1] if len(comp_words) > 1 else ""
+        if name not in _TWINS:
             more: Any = super()
             found: list[str] = more._get_completions(
                 comp_words, cword_prefix, cword_prequote, last_wordbreak_pos
@@ -29,7 +31,8 @@ class Finder(CompletionFinder):
         before = comp_words[2:]
         if cword_prefix.startswith("-") and "=" in cword_prefix:
             del before[-1]  # argcomplete gives argparse the name of `--name=start` as a word
-        words = [each.text for each in completions(table, [*before, cword_prefix], offered)]
+        offers = BY_NAME[name].complete([*before, cword_prefix], offered, cell=True)
+        words = [each.text for each in offers]
         if not words and not cword_prefix.startswith("-"):
             words = list(FilesCompleter()(cword_prefix))
         quoted: list[str] = self.quote_completions(words, cword_prequote, last_wordbreak_pos)

@@ -20,18 +20,14 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from nsmagic.cli.grouped import group_of, last_words, read_back
 from nsmagic.cli.main import USAGE, complain_about
 from nsmagic.linux.situation import read_situation
+from nsmagic.notebook.catalogue import BY_NAME
 from nsmagic.notebook.request import READERS
 from nsmagic.run.attached import Attached, Execute, without_keeper
 from nsmagic.run.boxes import boxes
 from nsmagic.run.result import Result
 from nsmagic.wish import steps
-from nsmagic.wish.cgroup import CGROUP
-from nsmagic.wish.chroot import CHROOT
 from nsmagic.wish.errors import NsmagicError, StepError, WishError
-from nsmagic.wish.getopt import Table
 from nsmagic.wish.isolation import Isolation
-from nsmagic.wish.nsenter import NSENTER
-from nsmagic.wish.options import UNSHARE
 from nsmagic.wish.ours import Ours
 from nsmagic.wish.plan import Plan, make_plan
 from nsmagic.wish.unshare import settle
@@ -39,13 +35,6 @@ from nsmagic.wish.usage import help_text
 
 if TYPE_CHECKING:
     from nsmagic.run.groups import LiveGroup
-
-TABLES: Final[dict[str, Table]] = {
-    "unshare": UNSHARE,
-    "chroot": CHROOT,
-    "nsenter": NSENTER,
-    "cgroup": CGROUP,
-}
 
 _WORDS: Final = {
     "this notebook": "this process", "the notebook": "the shell", "The notebook": "The shell",
@@ -216,7 +205,7 @@ def _table(
 
 def shell_help(name: str) -> str:
     """Return the help of the magic's table without what only a notebook can do."""
-    table = TABLES[name]
+    table = BY_NAME[name].table
     extra = tuple(option for option in table.extra if option.field in _HERE)
     text = help_text(replace(table, program=f"nsmagic {name}", extra=extra, example=""))
     return text.replace("the cell or a program", "a program").replace(
