@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, Final
 
 from nsmagic.linux import syscalls
@@ -42,46 +42,46 @@ def _join(step: steps.Join) -> None:
 
     Also where it refuses: then the error names the namespace.
     """
-    files = {name: os.open(file, os.O_RDONLY | os.O_CLOEXEC) for name, file in step.files}
-    left = list(step.in_two_passes())
-    if step.types:
-        pidfd, directory = _open_process(step.pid, step.start)
-        for name in step.types:  # now, because /proc may be another one after the first
-            files[name] = _open_namespace(name, step.pid, directory)
-        with suppress(OSError):  # EINVAL before Linux 5.8
-            syscalls.setns(pidfd, clone_flags(frozenset(step.types)))
-            left = [each for each in left if each[0] not in step.types]
-        os.close(pidfd)
-        os.close(directory)
-    refused = [each for each in left if each[0] == "user" or not _enter(*each, files, last=False)]
-    for name, path in sorted(refused, key=lambda each: each[0] != "user"):
-        _enter(name, path, files, last=True)
-    for fd in files.values():
-        os.close(fd)
+    with ExitStack() as opened:
+        files = {name: _open(file, opened) for name, file in step.files}
+        left = list(step.in_two_passes())
+        if step.types:
+            pidfd, directory = _open_process(step.pid, step.start, opened)
+            for name in step.types:  # now, because /proc may be another one after the first
+                path = f"/proc/{step.pid}/ns/{name}"
+                files[name] = _open(path, opened, f"ns/{name}", directory)
+            with suppress(OSError):  # EINVAL before Linux 5.8
+                syscalls.setns(pidfd, clone_flags(frozenset(step.types)))
+                left = [each for each in left if each[0] not in step.types]
+        later = [each for each in left if each[0] == "user" or not _enter(*each, files, last=False)]
+        for name, path in sorted(later, key=lambda each: each[0] != "user"):
+            _enter(name, path, files, last=True)
 
 
-def _open_process(pid: int, start: int) -> tuple[int, int]:
+def _open_process(pid: int, start: int, opened: ExitStack) -> tuple[int, int]:
     """Return a pidfd and the directory in /proc of that very process.
 
     ESRCH if it has ended, whoever has its PID now.
     """
     place = f"/proc/{pid}"
-    try:
+    with suppress(ProcessLookupError, FileNotFoundError):
         pidfd = os.pidfd_open(pid)
+        opened.callback(os.close, pidfd)
         directory = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        opened.callback(os.close, directory)
         found, alive = life_of(f"self/fd/{directory}")
-    except (ProcessLookupError, FileNotFoundError):
-        found, alive = 0, False
-    if not alive or start not in {0, found}:
-        raise OSError(errno.ESRCH, os.strerror(errno.ESRCH), place)
-    return pidfd, directory
+        if alive and start in {0, found}:
+            return pidfd, directory
+    raise OSError(errno.ESRCH, os.strerror(errno.ESRCH), place)
 
 
-def _open_namespace(name: str, pid: int, directory: int) -> int:
+def _open(path: str, opened: ExitStack, name: str = "", directory: int | None = None) -> int:
     try:
-        return os.open(f"ns/{name}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+        fd = os.open(name or path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, f"/proc/{pid}/ns/{name}") from None
+        raise OSError(error.errno, error.strerror, path) from None
+    opened.callback(os.close, fd)
+    return fd
 
 
 def _enter(name: str, path: str, files: Mapping[str, int], *, last: bool) -> bool:

@@ -157,8 +157,8 @@ class Entering:
         """Yield the steps that take ids, which come after the fork."""
         uid, gid = (self._id(self.enter.setuid, "uid"), self._id(self.enter.setgid, "gid"))
         if uid is not None or gid is not None:
-            # The first setgroups(2) worked, or nothing of the notebook's groups is to be kept away.
-            must = not (self._takes_ids and self.may_set_groups) and not self.whole
+            # As nsenter(1): it must work here or have worked before the user namespace.
+            must = self._takes_ids and not self.may_set_groups and not self.whole
             yield steps.TakeIds(uid=uid, gid=gid, groups=must)
         if self.enter.keep_caps and "user" in self.entered:
             yield steps.KeepCaps()

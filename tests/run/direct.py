@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from nsmagic.linux import cgroups
 from nsmagic.linux.ids import SystemNames
 from nsmagic.linux.situation import read_situation
+from nsmagic.run.boxes import boxes
 from nsmagic.run.fork import Main
 from nsmagic.run.launch import ForkLauncher, Launcher
 from nsmagic.run.sandbox import Sandbox
@@ -17,15 +19,19 @@ from nsmagic.run.spawning import SpawnLauncher, spawner
 from nsmagic.run.terminal import Terminal
 from nsmagic.run.tree import Tree
 from nsmagic.wish import steps
+from nsmagic.wish.isolation import Isolation
+from nsmagic.wish.ours import Ours
 from nsmagic.wish.plan import Plan, make_plan
 from nsmagic.wish.unshare import unshare_wish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from nsmagic.run.channel import Channel, Frame
     from nsmagic.run.result import Result
+
+Read = Callable[..., tuple[Isolation, Ours, tuple[str, ...]]]
 
 _numbers = itertools.count(1)
 
@@ -66,16 +72,19 @@ class _Listener:
 class Cell:
     """How to run the cells of a test.  `fenced`: in a cgroup of their own, where one can be made.
 
+    `read` is what reads their lines: of unshare(1) or nsenter(1).
+
     Without a cgroup and without a PID namespace the keeper holds the cell's processes together.
     """
 
     fenced: bool = True
     tty: bool = False
     timeout: float | None = 30
+    read: Read = unshare_wish
 
     def program(self, words: Sequence[str], body: str = "") -> Ran:
         """Run the program named after the options, the body being its standard input."""
-        _, _, program = unshare_wish(words, SystemNames())
+        _, _, program = self.read(words, SystemNames())
         plan, group = self._plan(words, steps.Exec(argv=program))
         terminal = Terminal(body) if self.tty else None
         launcher = SpawnLauncher(plan, spawner(), body, tty=self.tty)
@@ -95,13 +104,14 @@ class Cell:
         return self._run(plan, group, ForkLauncher(plan, Main(body=body), tty=self.tty), terminal)
 
     def _plan(self, words: Sequence[str], body: steps.Step) -> tuple[Plan, Path | None]:
-        wish, ours, _ = unshare_wish(words, SystemNames())
+        wish, ours, _ = self.read(words, SystemNames())
         place = cgroups.private_place() if self.fenced else None
         ends_itself = "pid" in wish.namespaces and not ours.strict
         group = None
         if place is not None and not ends_itself:
             group = place / f"nsmagic-{os.getpid()}-cell{next(_numbers)}"
         situation = read_situation(wish, None if group is None else str(group))
+        situation = replace(situation, entering=boxes().entering(wish.enter))
         return make_plan(wish, situation, body, strict=ours.strict), group
 
     def _run(

@@ -1,0 +1,173 @@
+"""What each option of nsenter(1) does to Linux's state: as the installed program does it.
+
+One probe is run three times: by nsenter(1), as a program cell and as a Python cell, in the
+namespaces of processes that unshare(1) started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nsmagic.linux.namespaces import read_links
+from nsmagic.linux.processes import life_of
+from nsmagic.run.perform import perform
+from nsmagic.run.spawning import close_spawner, spawner
+from nsmagic.wish.errors import StepError
+from nsmagic.wish.nsenter import read_nsenter
+from nsmagic.wish.steps import Join
+from tests.run import probe
+from tests.run.direct import Cell
+from tests.run.test_perform import PROBE, said
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.linux
+
+ROOT = os.geteuid() == 0
+# How each target is made; `sleep` says when it is there.
+TARGETS = {
+    "all": "-fUrmuinpCT --mount-proc",
+    "user": "-Ur",
+    "mapped": "-c",
+    "bare": "-U",
+} | ({"no user": "-fmuinp", "net": "-n", "root": "-m -R /usr/.. -w /usr"} if ROOT else {})
+KEEP = "" if ROOT else " --preserve-credentials"
+LINES = {
+    "all": (
+        f"-a{KEEP} | -U{KEEP} | -Uu{KEEP} | -U -u{KEEP} | -U -n -m -p{KEEP} | -U -p -F{KEEP} | -u"
+        f" | -U -T{KEEP} | -U -C{KEEP} | -a -r{KEEP} | -a -w{KEEP} | -a -r -w{KEEP} | -a -e{KEEP}"
+        f" | -U -m -p -r{KEEP} | -a -w/usr{KEEP} | -U -m -r/{KEEP} | -a"
+    ),
+    "user": f"-a{KEEP} | -U -S 0{KEEP} | -U -G 0{KEEP} | -U -S 5{KEEP} | -U | -m{KEEP}",
+    "mapped": f"-a{KEEP} | -U -S 0{KEEP}",
+    "bare": f"-a{KEEP} | -U",
+    "no user": "-a | -m -u -i -n -p | -p | -p -F | -m -r | -m -w | -a -S 1000 -G 1000 | -a -S 7"
+    " | -a -G 7 | -u -e | -U",
+    "net": "-n | -n/proc/{pid}/ns/net | -n -u -i | -w | -r | -n -w/usr | --net=/proc/{pid}/ns/uts"
+    " | --net=/etc/passwd | --net=/nowhere | -n -r/nowhere | -n -w/etc/passwd",
+    "root": "-m | -m -r | -m -w | -m -r -w | -a -r",
+}
+if not ROOT:  # nsenter(1) would enter namespaces of the machine's, which it shares: EPERM
+    LINES |= {name: LINES[name].removeprefix(f"-a{KEEP} | ") for name in ("user", "mapped", "bare")}
+CASES = [(target, line.strip()) for target in TARGETS for line in LINES[target].split("|")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_spawner() -> Iterator[None]:
+    spawner()
+    yield
+    close_spawner()
+
+
+@pytest.fixture(scope="module")
+def targets() -> Iterator[dict[str, int]]:
+    """PIDs of processes in namespaces of their own, by name."""
+    started, pids = [], {}
+    for name, line in TARGETS.items():
+        argv = ["unshare", "--kill-child", *line.split(), "sh", "-c", "echo up; exec sleep 1000"]
+        if "f" not in line:
+            argv.remove("--kill-child")
+        process = subprocess.Popen(
+            argv, stdout=subprocess.PIPE, env={**os.environ, "TARGETS_OWN": "1"}
+        )
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        pids[name] = process.pid
+        if "f" in line:
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+            pids[name] = int(children)
+    yield pids
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def the_programs(words: list[str]) -> dict[str, Any] | str:
+    """The facts that nsenter(1) comes to, or the error in words."""
+    done = subprocess.run(
+        ["nsenter", *words, *PROBE], capture_output=True, text=True, check=False,
+        env=dict(os.environ),  # without what readline adds to the one of C
+    )  # fmt: skip
+    return said(done.stdout) if done.returncode == 0 else done.stderr.strip().rpartition(": ")[2]
+
+
+def ours(kind: str, words: list[str], cell: Cell) -> dict[str, Any] | str:
+    try:
+        if kind == "program":
+            ran = cell.program([*words, *PROBE])
+        else:
+            ran = cell.python(words, lambda: json.dumps(probe.facts()))
+    except StepError as error:
+        return os.strerror(error.number)
+    assert ran.result.ok, ran.err
+    return said(ran.out)
+
+
+def of_no_interest(facts: dict[str, Any] | str) -> dict[str, Any] | str:
+    """Without PIDs, which count on, and the directory that -a changes in nsenter(1).
+
+    It enters the notebook's own mount namespace too, which leads to /; newer ones also the others.
+    """
+    if isinstance(facts, dict):
+        facts["status"]["NSpid"] = len(facts["status"]["NSpid"])
+        if not facts["namespaces"]["mnt"]:
+            del facts["cwd"]
+    return facts
+
+
+@pytest.mark.parametrize("kind", ["program", "python"])
+@pytest.mark.parametrize(("target", "line"), CASES)
+def test_as_the_program_does(target: str, line: str, kind: str, targets: dict[str, int]) -> None:
+    if " -e" in line and "--env" not in subprocess.getoutput("nsenter --help"):
+        pytest.skip("nsenter here has no --env")
+    words = ["-t", str(targets[target]), *line.format(pid=targets[target]).split(" ")]
+    expected = of_no_interest(the_programs(words))
+    for fenced in (True, False):
+        cell = Cell(read=read_nsenter, fenced=fenced)
+        assert of_no_interest(ours(kind, ["--strict", *words], cell)) == expected
+
+
+def test_a_pid_that_is_another_process_now() -> None:
+    """A plan is for one process for ever, not for its number."""
+    sleeper = subprocess.Popen(["sleep", "1000"])
+    start, _ = life_of(sleeper.pid)
+    for step in (Join(pid=sleeper.pid, start=start + 1, types=("uts",)), Join(pid=1, start=start)):
+        with pytest.raises(OSError, match="No such process"):
+            perform(replace(step, types=("uts",)))
+    sleeper.kill()
+    sleeper.wait()
+    with pytest.raises(OSError, match="No such process"):
+        perform(Join(pid=sleeper.pid, start=start, types=("uts",)))
+
+
+def test_nothing_of_the_outside_stays_open(targets: dict[str, int]) -> None:
+    def descriptors() -> str:
+        links = []
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(FileNotFoundError):  # of the listing itself
+                links.append(os.readlink(f"/proc/self/fd/{name}"))
+        return json.dumps(links)
+
+    words = ["-t", str(targets["all"]), "-a", *KEEP.split(), "-r"]
+    for fenced in (True, False):
+        ran = Cell(read=read_nsenter, fenced=fenced).python(words, descriptors)
+        held = [link for link in json.loads(ran.out) if not link.startswith(("pipe:", "socket:"))]
+        assert [link for link in held if "/proc" in link and "/fd" not in link] == []
+
+
+def test_the_notebook_itself_goes_nowhere(targets: dict[str, int]) -> None:
+    before = read_links("/proc/self")
+    Cell(read=read_nsenter).program(["-t", str(targets["user"]), "-a", *KEEP.split(), "true"])
+    assert read_links("/proc/self") == before
+    assert sys.path
