@@ -45,11 +45,15 @@ class Request:
     head: str
 
     @property
-    def argv(self) -> tuple[str, ...]:
-        """What to execute; empty for a body that runs in a forked copy of the kernel."""
+    def is_program(self) -> bool:
+        """Whether something is executed; otherwise the body runs in a forked copy of the kernel."""
+        return bool(self.program) or self.ours.fresh
+
+    def argv(self, *, other_root: bool) -> tuple[str, ...]:
+        """Return what to execute; empty for a body that runs in a forked copy of the kernel."""
         if self.program or not self.ours.fresh:
             return self.program
-        if self.wish.root is None:
+        if not other_root:
             return (sys.executable, "-P", fresh.__file__)
         return ("python3", "-c", Path(fresh.__file__).read_text())
 

@@ -181,7 +181,9 @@ class Runner:
             entering=entering,
             box_groups=() if box is None else box.other_groups,
         )
-        body = steps.Exec(argv=request.argv) if request.argv else steps.RunPython()
+        other_root = wish.root is not None or (entering is not None and entering.changes_root)
+        argv = request.argv(other_root=other_root)
+        body = steps.Exec(argv=argv) if argv else steps.RunPython()
         return make_plan(wish, situation, body, strict=ours.strict, init=ours.init)
 
     def _explain(self, request: Request, plan: Plan, publisher: Publisher) -> ExplainView | None:
@@ -261,7 +263,7 @@ class RunningCell:
         if ours.returns:
             self._before = dict(self._shell.user_ns)
         self.footprint = self._begin()
-        text = self._request.text if self._request.argv else ""
+        text = self._request.text if self._request.is_program else ""
         self._sandbox = Sandbox(
             self._plan, self._launcher(text), tree, self._listener,
             timeout=ours.timeout, terminal=Terminal(text) if ours.tty else None,
@@ -311,7 +313,7 @@ class RunningCell:
 
     def _launcher(self, text: str) -> Launcher:
         ours = self._request.ours
-        if self._request.argv:
+        if self._request.is_program:
             inside = "" if self.box is None else self.box.id
             return SpawnLauncher(self._plan, spawner(), text, tty=ours.tty, inside=inside)
         cell = Cell(
@@ -392,8 +394,9 @@ class RunningCell:
         if result.exit_code != 127 or not self._request.program:
             return ""
         from nsmagic.linux.needs import missing_hint  # pyelftools, needed only now
+        from nsmagic.wish.refusal import last_root
 
-        return missing_hint(self._request.wish.root or "", self._request.program[0])
+        return missing_hint(last_root(self._plan.steps), self._request.program[0])
 
     def _assign(self, result: Result) -> None:
         ours, user_ns = self._request.ours, self._shell.user_ns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
@@ -11,9 +11,20 @@ from typing import Final
 from nsmagic.wish.circumstances import Circumstances, Place
 from nsmagic.wish.missing import missing_text, where_in
 from nsmagic.wish.namespaces import NAMESPACES
-from nsmagic.wish.steps import Chroot, Exec, MapIds, SetClock, Step
+from nsmagic.wish.steps import Chroot, Exec, Join, JoinRoot, MapIds, SetClock, Step
 
 LARGEST_CLOCK: Final = 2**63 // 10**9 // 2  # seconds, KTIME_SEC_MAX / 2 in Linux: about 146 years
+
+
+def last_root(listed: Sequence[Step]) -> str:
+    """Return the root that the last of these steps enters which enters one; empty if none does."""
+    root = ""
+    for step in listed:
+        if isinstance(step, JoinRoot | Chroot):
+            root = step.root
+        elif isinstance(step, Join) and step.other_root:
+            root = f"/proc/{step.pid}/root" if step.pid else ""
+    return root
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +54,7 @@ class Refusal:
     @property
     def root(self) -> str:
         """The root that an earlier step entered, empty if none did."""
-        return "".join([step.root for step in self.before if isinstance(step, Chroot)][-1:])
+        return last_root(self.before)
 
     @property
     def where(self) -> str:

@@ -89,6 +89,13 @@ class Entering:
             extra.append("--preserve-credentials")
         return [*words, *extra]
 
+    @property
+    def changes_root(self) -> bool:
+        """Whether the root is, or may be, another one than the notebook's."""
+        target = self.target or Target()
+        moved = "mnt" in self.types and target.rooted
+        return bool(self._root) or moved or "mnt" in dict(self.enter.files)
+
     def implied(self, *, sys_admin: bool) -> Entering:
         """Return this with what an ordinary user needs to enter what is owned by a user namespace.
 

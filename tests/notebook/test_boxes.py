@@ -280,7 +280,9 @@ def test_a_name_that_is_taken(notebook: KernelDriver) -> None:
     for _ in range(2):  # re-running the cell works
         assert notebook.run(f"{typed} hostname").stdout != "first\n"
     assert init_of(notebook, "web") != pid
-    assert not Path(f"/proc/{pid}").exists()
+    end = time.monotonic() + 5
+    while Path(f"/proc/{pid}").exists():  # until the spawner has reaped it
+        assert time.monotonic() < end
 
 
 def test_two_kernels_do_not_meet(notebook: KernelDriver, fresh_kernel: KernelDriver) -> None:
@@ -296,8 +298,11 @@ def start(way: str) -> KernelDriver:
 
 
 @needs(sandboxes_work)
-@pytest.mark.parametrize("way", ["cgroup", "no cgroup"])
-@pytest.mark.parametrize("death", ["kill", "term", "both killed", "unload"])
+@pytest.mark.parametrize(
+    ("death", "way"),
+    [("kill", "cgroup"), ("kill", "no cgroup"), ("term", "cgroup"), ("both killed", "cgroup"),
+     ("unload", "cgroup"), ("unload", "no cgroup")],
+)  # fmt: skip
 def test_boxes_end_with_their_kernel(death: str, way: str) -> None:
     world, name = World(), fresh_name()
     with start(way) as kernel:
@@ -397,3 +402,62 @@ LINES = {
 @pytest.mark.parametrize("line", LINES)
 def test_lines_of_box_that_make_no_sense(line: str, kernel: KernelDriver) -> None:
     assert LINES[line] in refused(kernel, line)
+
+
+def test_a_box_with_a_root_of_its_own(notebook: KernelDriver) -> None:
+    notebook.run("import os, tempfile\nos.chdir(tempfile.mkdtemp())", raise_error=True)
+    notebook.run("%rootfs appdir bash ls", raise_error=True)
+    inside = "import os\nos.getcwd(), sorted(os.listdir('/')), os.getpid() > 1"
+    seen = value(notebook, f"%%unshare --name jail --pid --mount --root appdir\n{inside}")
+    assert seen[0] == "/"
+    assert "lib" in seen[1]
+    assert "etc" not in seen[1]
+    assert value(notebook, f"%%nsenter -t jail\n{inside}") == seen
+    ran = notebook.run("%%nsenter -t jail bash\npwd\necho /*", raise_error=True)
+    assert ran.stdout.splitlines() == ["/", " ".join(f"/{name}" for name in seen[1])]
+    text = message(notebook.run("%%nsenter -t jail\nimport wave"))
+    assert "It was not imported before the change of root" in text
+    text = message(notebook.run("%nsenter -t jail /bin/cat"))
+    assert "/bin/cat" in text
+    assert "ENOENT" in text
+    notebook.run("import shutil\nshutil.rmtree(os.getcwd()); os.chdir('/')", raise_error=True)
+
+
+def test_ids_are_the_cells_and_not_the_boxs(notebook: KernelDriver) -> None:
+    own = value(notebook, "import os\nos.getuid()")
+    line = "--name web --pid --user -r" if own else "--name web --pid --setuid 7 --setgid 8"
+    first = value(notebook, f"%%unshare {line}\nimport os\nos.getuid(), os.getgid()")
+    assert first == ((0, 0) if own else (7, 8))
+    later = notebook.run("%%nsenter -t web bash\nid -u; id -g", raise_error=True).stdout.split()
+    assert later == ["0", "0"]
+
+
+def test_new_namespaces_inside_of_a_box(notebook: KernelDriver) -> None:
+    notebook.run("%unshare --name web --uts --net --user -r hostname box", raise_error=True)
+    body = (
+        "import os\nos.system('hostname cell')\nos.uname().nodename, os.listdir('/sys/class/net')"
+    )
+    seen = value(notebook, f"%%nsenter -t web\n%%unshare --uts --mount\n{body}")
+    assert seen[0] == "cell"
+    assert notebook.run("%nsenter -t web hostname").stdout == "box\n"
+
+
+def test_explain_shows_the_making_and_the_entering(notebook: KernelDriver) -> None:
+    run = notebook.run("%%unshare --name web --net --dry-run\n1", raise_error=True)
+    making, entering = (shown["text/plain"] for shown in run.displays)
+    assert "sleep infinity   # all of it at once" in making
+    assert "nsenter -t PID" in entering
+    assert "no boxes" in str(notebook.run("%box").result)
+    run = notebook.run("%%unshare --name web --net --explain\n1", raise_error=True)
+    pid = init_of(notebook, "web")
+    assert any(f"nsenter -t {pid}" in shown["text/plain"] for shown in run.displays)
+
+
+def test_limits_are_those_of_the_box(kernel: KernelDriver) -> None:
+    kernel.run("%%cgroup pids=30\n%%unshare --name web --pid\n1", raise_error=True)
+    body = "import subprocess\nfor count in range(40): subprocess.Popen(['sleep', '1000'])"
+    assert "BlockingIOError" in message(kernel.run(f"%%nsenter -t web\n{body}"))
+    assert "has no limits of its own: web" in refused(
+        kernel, "%%cgroup pids=5\n%%nsenter -t web\n1"
+    )
+    kernel.run("%box rm web", raise_error=True)
