@@ -7,7 +7,9 @@ from typing import Any
 
 from nsmagic.labs import catalogue, guard, predict, session, shown, subjects
 from nsmagic.labs.exercises import EXERCISES, GRADES, Exercise
+from nsmagic.labs.needs import why_not
 from nsmagic.labs.progress import Progress
+from nsmagic.labs.skips import Skips
 from nsmagic.labs.verdict import Verdict, judge
 from nsmagic.notebook.tables import Table
 from nsmagic.wish.errors import CheckFailed, NsmagicError, WishError
@@ -19,10 +21,13 @@ class Desk:
     """The teacher's desk of one kernel: the lab that was started, and the learner's progress."""
 
     def __init__(
-        self, variables: MutableMapping[str, Any], boxes: Callable[[], Mapping[int, str]]
+        self,
+        variables: MutableMapping[str, Any],
+        boxes: Callable[[], Mapping[int, str]],
+        skips: Skips,
     ) -> None:
         catalogue.load()
-        self._variables, self._boxes = variables, boxes
+        self._variables, self._boxes, self._skips = variables, boxes, skips
         self._session: session.Session | None = None
         self._progress = Progress()
 
@@ -43,7 +48,9 @@ class Desk:
         self._session = session.start(lab)
         self._variables["word"] = self._session.word
         self._variables["playground"] = self._session.playground
-        return shown.started(self._session)
+        tried = {need: why_not(need) for step in lab.steps for need in step.needs}
+        self._skips.begin({need: said for need, said in tried.items() if said})
+        return shown.started(self._session, tried)
 
     def _check(self, wish: LabWish) -> Verdict:
         exercise, started = self._exercise(wish.name), self._started()
@@ -79,6 +86,7 @@ class Desk:
     def _reset(self, _: LabWish) -> Table:
         removed = session.end(self._started())
         self._session = None
+        self._skips.begin({})
         return shown.removed(removed)
 
     def _started(self) -> session.Session:

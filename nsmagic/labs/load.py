@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nsmagic.labs.magic import LabMagics
+from nsmagic.labs.skips import Skips
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -12,10 +13,14 @@ if TYPE_CHECKING:
 
 def load(shell: InteractiveShell) -> None:
     """Register the magic."""
-    shell.register_magics(LabMagics(shell))
+    magics = LabMagics(shell)
+    shell.register_magics(magics)
+    shell.input_transformers_cleanup.insert(0, magics.skips)
 
 
 def unload(shell: InteractiveShell) -> None:
     """Take the magic away."""
+    kept = [each for each in shell.input_transformers_cleanup if not isinstance(each, Skips)]
+    shell.input_transformers_cleanup[:] = kept
     shell.magics_manager.magics["line"].pop("lab", None)
     shell.magics_manager.registry.pop(LabMagics.__name__, None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from IPython.core.magic import Magics, line_magic, magics_class
 
+from nsmagic.labs.skips import Skips
 from nsmagic.linux.ids import SystemNames
 from nsmagic.notebook.failures import one_message
 from nsmagic.wish.lab import LAB, LabWish, read_lab
@@ -29,6 +30,7 @@ class LabMagics(Magics):
         super().__init__(shell)
         self.boxes = boxes
         self._desk: Desk | None = None
+        self.skips = Skips()
 
     @line_magic
     def lab(self, line: str) -> object:
@@ -46,7 +48,7 @@ class LabMagics(Magics):
             # Imported now: loading nsmagic does not wait for what one may never ask for.
             from nsmagic.labs.desk import Desk
 
-            self._desk = Desk(self.shell.user_ns, self.boxes)
+            self._desk = Desk(self.shell.user_ns, self.boxes, self.skips)
         return self._desk.do(wish)
 
 

@@ -14,11 +14,15 @@ _WITHIN: Final = 5.0  # s
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """Something that a step needs: options of unshare(1) to try, and a program to run there."""
+    """Something that a step needs: options of unshare(1) to try, and a program to run there.
+
+    With `limits` it is a cgroup that can have these limits, by key.
+    """
 
     what: str
     flags: tuple[str, ...] = ()
     argv: tuple[str, ...] = ("true",)
+    limits: tuple[str, ...] = ()
 
 
 NEEDS: Final = {
@@ -40,14 +44,30 @@ NEEDS: Final = {
     ),
     "time": Need(what="a time namespace", flags=("--time", "--fork", "--boottime=1")),
     "user": Need(what="a user namespace", flags=("--user", "--map-root-user")),
+    "cgroups": Need(what="a cgroup with limits", limits=("mem", "cpu", "weight", "pids")),
     "cgroupns": Need(what="a cgroup namespace", flags=("--cgroup",)),
     "chroot": Need(what="a root directory of one's own", flags=("--root=/",)),
 }  # fmt: skip
 
 
+def _no_group(need: Need) -> str:
+    # Imported now: a lab without cgroups does not need them.
+    from nsmagic.run.groups import groups
+    from nsmagic.wish.errors import CgroupError
+    from nsmagic.wish.limits import LIMITS
+
+    try:
+        groups().places.find(row for row in LIMITS if row.key in need.limits)
+    except CgroupError as error:
+        return f"{need.what}: {error}"
+    return ""
+
+
 def why_not(name: str) -> str:
     """Try a need: empty if it is met, else what Linux or the program says."""
     need = NEEDS[name]
+    if need.limits:
+        return _no_group(need)
     argv = list(need.argv)
     if shutil.which(argv[0]) is None:
         return f"{need.what}: {argv[0]} is not installed"

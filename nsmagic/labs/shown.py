@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 
 from nsmagic.labs.catalogue import LABS, Step
 from nsmagic.labs.exercises import EXERCISES, GRADES, QUESTIONS, Exercise
-from nsmagic.labs.needs import why_not
 from nsmagic.labs.progress import Progress
 from nsmagic.labs.session import Session
 from nsmagic.notebook.tables import Cell, Column, Table
@@ -23,9 +21,11 @@ def overview() -> Table:
     return Table(columns=columns, rows=rows)
 
 
-def started(session: Session) -> Table:
-    """Return what is ready, and for each step of the lab whether it can be done here."""
-    tried = cache(why_not)
+def started(session: Session, tried: Mapping[str, str]) -> Table:
+    """Return what is ready, and for each step of the lab whether it can be done here.
+
+    `tried` says of each need why it is not met, or "".
+    """
     above: list[Cell | str] = [
         f"{session.lab.name}: {session.lab.title} (about {session.lab.minutes} minutes)",
         f"your word: {session.word} (also in the variable `word`)",
@@ -33,7 +33,7 @@ def started(session: Session) -> Table:
     ]
     rows = []
     for step in session.lab.steps:
-        refused = [said for need in step.needs if (said := tried(need))]
+        refused = [said for need in step.needs if (said := tried[need])]
         rows.append((step.title, _here(step, refused)))
     columns = (Column(title="step"), Column(title="on this machine"))
     return Table(columns=columns, rows=tuple(rows), above=tuple(above))

@@ -13,7 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from nsmagic.linux.cgroups.group import Cgroup
+from nsmagic.linux.cgroups.hierarchies import read_hierarchies
 from nsmagic.linux.namespaces import TYPES, NamespaceId, read_links
+from nsmagic.wish.limits import LIMITS
 
 # /proc/PID/net/tcp: state 0A is LISTEN, and the port is the hexadecimal end of the local address.
 _LISTENING: Final = re.compile(
@@ -251,6 +254,24 @@ class Watched:
             _, controllers, path = line.split(":", 2)
             found |= dict.fromkeys(controllers.split(","), path)
         return found
+
+    @property
+    def group(self) -> Cgroup:
+        """Its cgroup, in all hierarchies: CgroupError and OSError where it cannot be read."""
+        found = read_hierarchies(pid=str(self.pid))
+        v1 = {word: each.own for each in found.v1 if each.own for word in each.controllers}
+        return Cgroup(name=self.name, v2=found.v2.own if found.v2 else None, v1=v1)
+
+    def limit(self, key: str) -> str:
+        """A limit of its cgroup, as %%cgroup spells it: `64M`, `50%`, `max`."""
+        for reading in self.group.limits(row for row in LIMITS if row.key == key):
+            return str(reading.limit).partition("=")[2]
+        return "max"
+
+    def counted(self, metric: str) -> float:
+        """What its cgroup counts, by the name of a metric; 0 where this machine does not."""
+        sample = self.group.sample()
+        return (sample and sample[metric]) or 0
 
     @property
     def time_offsets(self) -> Mapping[str, float]:

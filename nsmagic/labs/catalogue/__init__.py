@@ -29,7 +29,7 @@ class Lab:
     @property
     def module(self) -> str:
         """Where its exercises are."""
-        return f"nsmagic.labs.catalogue.{self.name.partition('-')[2]}"
+        return f"nsmagic.labs.catalogue.{self.name.split('-')[1]}"
 
 
 LABS: tuple[Lab, ...] = (
@@ -58,6 +58,22 @@ LABS: tuple[Lab, ...] = (
             Step(title="cables and bridges", needs=("veth",)),
             Step(title="masquerading", needs=("veth", "nft")),
             Step(title="one network for two", needs=("net",)),
+        ),
+    ),
+    Lab(
+        name="05-cgroups", title="Control groups: who gets how much", minutes=50,
+        steps=(
+            Step(title="the tree, and what is in it"),
+            Step(title="limits, weights, the freezer", needs=("cgroups",)),
+            Step(title="what a cgroup namespace hides", needs=("cgroupns",)),
+        ),
+    ),
+    Lab(
+        name="06-limits-live", title="What happens at the limit", minutes=45,
+        steps=(
+            Step(title="out of memory", needs=("cgroups",)),
+            Step(title="memory that is no program's", needs=("cgroups", "mount")),
+            Step(title="throttling, and docker run by hand", needs=("cgroups", "uts")),
         ),
     ),
 )  # fmt: skip

@@ -1,0 +1,69 @@
+"""A step of a lab that cannot work on this machine says SKIP and why, and "Run All" goes on.
+
+What was tried when the lab was started decides: nothing is skipped that was not refused then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from nsmagic.wish.options import UNSHARE
+
+# What an isolation magic needs, by name in `nsmagic.labs.needs`.
+_OF_MAGIC: Final = {"cgroup": "cgroups", "chroot": "chroot"}
+_OF_OPTION: Final = {"mount": "mount", "uts": "uts", "ipc": "ipc", "net": "net", "pid": "pid",
+                     "user": "user", "cgroup": "cgroupns", "time": "time"}  # fmt: skip
+_LETTERS: Final = {row.short: row.name for row in UNSHARE.options if row.short}
+# These look and need nothing.
+_LOOKS: Final = re.compile(r"%cgroup\s*(controllers|tree|off)?\s*")
+
+
+class Skips:
+    """An input transformer of IPython; idle unless a lab was started that lacks something."""
+
+    def __init__(self) -> None:
+        self._missing: Mapping[str, str] = {}
+        self._boxes: set[str] = set()
+
+    def begin(self, missing: Mapping[str, str]) -> None:
+        """Begin a lab (or none): `missing` says of unmet needs why."""
+        self._missing, self._boxes = missing, set()
+
+    def __call__(self, lines: list[str]) -> list[str]:
+        """Return the cell, or one that says why it is skipped."""
+        if not self._missing:
+            return lines
+        for line in lines:
+            if line.startswith("%") and (why := self._refused(line)):
+                return [f"print({'SKIP: ' + why!r})\n"]
+            if line.strip() and not line.startswith(("#", "%%", "%cgroup")):
+                break
+        return lines
+
+    def _refused(self, line: str) -> str:
+        magic, *words = line.lstrip("%").split() or [""]
+        if _LOOKS.fullmatch(line):
+            return ""
+        for box in self._boxes & set(words):
+            return f"the box {box} could not be made here"
+        needs = [_OF_MAGIC.get(magic, "")]
+        if magic == "unshare":
+            needs += [_OF_OPTION.get(option, "") for option in _options(words)]
+        why = next((self._missing[need] for need in needs if need in self._missing), "")
+        if why and "--name" in words[:-1]:
+            self._boxes.add(words[words.index("--name") + 1])
+        return why
+
+
+def _options(words: list[str]) -> list[str]:
+    found = []
+    for word in words:
+        if word.startswith("--"):
+            found.append(word[2:].partition("=")[0])
+        elif word.startswith("-"):
+            found += [_LETTERS.get(letter, "") for letter in word[1:]]
+        else:
+            break
+    return found
