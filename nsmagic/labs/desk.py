@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from nsmagic.labs import catalogue, guard, predict, session, shown, subjects
@@ -84,10 +84,21 @@ class Desk:
         return guard.compare(self._started().before)
 
     def _reset(self, _: LabWish) -> Table:
-        removed = session.end(self._started())
+        removed = [f"box {name}" for name in self._remove_boxes(self._started())]
+        removed += session.end(self._started())
         self._session = None
         self._skips.begin({})
         return shown.removed(removed)
+
+    def _remove_boxes(self, started: session.Session) -> Iterator[str]:
+        older = {each.pid for each in started.older}
+        for pid, name in self._boxes().items():
+            if pid not in older:
+                # Imported now: there is a box, so this is loaded already.
+                from nsmagic.run.boxes import boxes
+
+                boxes().remove(name)
+                yield name
 
     def _started(self) -> session.Session:
         if self._session is None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nsmagic.labs.magic import LabMagics
 from nsmagic.labs.skips import Skips
+from nsmagic.notebook.load import names_of_boxes
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def load(shell: InteractiveShell) -> None:
     """Register the magic."""
-    magics = LabMagics(shell)
+    magics = LabMagics(shell, names_of_boxes)
     shell.register_magics(magics)
     shell.input_transformers_cleanup.insert(0, magics.skips)
 

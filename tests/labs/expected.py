@@ -81,8 +81,50 @@ NETWORK: Final[Expected] = {
     "reset": (r"playground /",),
 }  # fmt: skip
 
+CGROUPS: Final[Expected] = {
+    "own-groups": (r"^\d+:.*:/", r"mounted here: cgroup"),
+    "controllers": (r"This machine is|cgroup v", r"memory +v[12]"),
+    "second-mount": (r"the same inode: yes|its files: \d\d|SKIP",),
+    "make": (r"read back: mem=100M, .*pids=20", r"in these groups:\n.*nsmagic-\d+-demo"),
+    "show": (r"mem +100M +memory\.max=104857600 +memory\.limit", r"pids +20 +pids\.max=20"),
+    "explain": (r"echo 104857600 >", r"cgroup"),
+    "user1": (r"weight=200",),
+    "user2": (r"weight=75",),
+    "user3": (r"weight=50",),
+    "shares": (r"^[5-7]\d % [12]\d % 1?\d %|^[5-7]\d % [1-3]\d % [12]\d %",),
+    "alone": (r"with the others \d\.\d+ s, alone \d\.\d+ s of 1.5 s",),
+    "pids": (r"fork number \d+ failed: Resource temporarily unavailable",),
+    "pond": (r"the loop is process \d+",),
+    "freeze": (r"froze pond",),
+    "frozen": (r"beats while frozen: 0",),
+    "thaw": (r"thawed pond",),
+    "thawed": (r"it goes on: True",),
+    "cgns": (r"my own group: /\n", r"10 MiB are fine"),
+    "ns-only": (r"in the cgroups of the notebook: True",),
+    "cg-only": (r"cgroups of my own: True\nall namespaces are shared with the notebook: True",),
+    "fence-check": (r"not done yet",),
+    "tree-now": (r"/sys/fs/cgroup",),
+    "reset": (r"playground /",),
+}  # fmt: skip
+
+LIMITS: Final[Expected] = {
+    "oom": (r"^[6-9]0 MiB$", r"killed by its memory limit of 100 MiB"),
+    "tmpfs": (r"killed by its memory limit of 64 MiB",),
+    "cache": (r"wrote and read 120 MiB with a limit of 40 MiB, and nobody was killed",),
+    "throttle": (r"got 0\.[0-3]\d s of processor time", r"periods: \d+ throttled in: [1-9]"),
+    "noisy-latency": (r"without limit: \d+\.\d ms",),
+    "quiet-latency": (r"with 10 %: +\d+\.\d ms",),
+    "pressure": (r"^cpu +(some avg10=|SKIP)",),
+    "docker": (r"host name test01, I am process [12], and I see \d processes", r"^lo +DOWN"),
+    "docker-limits": (r"mem +512M +memory\.max=536870912", r"cpu +100% +cpu\.max=100000 100000"),
+    "diet-check": (r"not done yet",),
+    "reset": (r"playground /",),
+}  # fmt: skip
+
 EXPECTED: Final[dict[str, Expected]] = {
     "01-processes": PROCESSES,
     "02-chroot": CHROOT,
     "04-network": NETWORK,
+    "05-cgroups": CGROUPS,
+    "06-limits-live": LIMITS,
 }
