@@ -111,8 +111,10 @@ def remove(name: str) -> Path:
 
 
 def is_lab(spec: KernelSpec) -> bool:
-    """Whether it is "Container Lab (Python)"."""
-    return any(word.endswith("=nsmagic.notebook.kernel.ContainerLabKernel") for word in spec.argv)
+    """Whether it is "Container Lab (Python)", not in a box."""
+    return not is_boxed(spec) and any(
+        word.endswith("=nsmagic.notebook.kernel.ContainerLabKernel") for word in spec.argv
+    )
 
 
 def is_boxed(spec: KernelSpec) -> bool:

@@ -16,11 +16,16 @@ import pytest
 from nbclient.client import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from nsmagic.linux.copies import build_rootfs
+from nsmagic.linux.rootfs import plan_rootfs
 from nsmagic.notebook.boxing import Boxing
 from nsmagic.notebook.kernelspecs import isolate
+from nsmagic.wish.rootfs import RootfsWish
 from tests.support import boxed
 from tests.support.boxed import HERE, MODULE, box, descendants, running, wait_for_end
 from tests.support.cell_run import CellError, CellRun, Message
+from tests.support.sandboxes import docker_default, sandboxes_work
+from tests.support.skips import needs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,13 +179,19 @@ def test_a_kernel_that_is_not_python() -> None:
         assert bash.run("echo $x").stdout.strip() == "41"
 
 
-def test_sigkill_of_the_program_leaves_nothing() -> None:
-    with running("py-ports") as py:
+@pytest.mark.parametrize("name", ["py-boxed", "py-ports"])
+def test_sigkill_of_the_program_leaves_nothing(name: str) -> None:
+    with running(name) as py:
         py.run("import subprocess; subprocess.Popen(['setsid', 'sleep', '600'])", raise_error=True)
         below = descendants(py.pid)
         assert len(below) >= 4  # spawner, init, kernel, sleep
         os.kill(py.pid, signal.SIGKILL)
         assert all(wait_for_end(pid) for pid in below)
+        if name == "py-boxed":  # the spawner swept before it ended
+            assert not Path(py.manager.ip).parent.exists()
+        py.manager.restart_kernel(now=True)
+        ready(py)
+        assert py.run("1").text == "1"
     # The fixture of all tests looks for sockets, directories, cgroups and namespaces.
 
 
@@ -231,6 +242,14 @@ def test_a_box_that_linux_refuses_fails_every_cell_with_the_reason() -> None:
     assert "The boottime clock shows" in str(failed.value)
 
 
+@needs(sandboxes_work)
+def test_in_docker_every_cell_says_what_docker_refuses() -> None:
+    with pytest.raises(CellError) as failed, running("py-boxed", prefix=docker_default([])):
+        pass
+    assert "the kernel py-boxed did not start: unshare(" in str(failed.value)
+    assert "seccomp" in str(failed.value)
+
+
 def test_a_kernel_that_cannot_start_says_what_it_wrote(kernelspecs: Path) -> None:
     argv = [sys.executable, "-c", "import nonexistent", "{connection_file}"]
     boxed.write_spec(kernelspecs, "broken", {"argv": argv, "display_name": "B", "language": "b"})
@@ -241,8 +260,7 @@ def test_a_kernel_that_cannot_start_says_what_it_wrote(kernelspecs: Path) -> Non
     assert "No module named 'nonexistent'" in str(failed.value)
 
 
-def test_in_another_root(kernelspecs: Path) -> None:
-    # A root that is the machine's own is enough to see that both sides meet below it.
+def test_in_the_machines_own_root(kernelspecs: Path) -> None:
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     boxed.write_spec(kernelspecs, "here", {"argv": argv, "display_name": "", "language": "python"})
     isolate("here", Boxing(name="rooted", unshare="--mount", root="/proc/self/root"), HERE)
@@ -250,8 +268,25 @@ def test_in_another_root(kernelspecs: Path) -> None:
         assert kernel.run("1 + 1").text == "2"
 
 
+def test_in_another_root_both_meet_below_it(kernelspecs: Path, tmp_path: Path) -> None:
+    root = tmp_path / "deep" / ("x" * 90) / "root"  # deeper than a socket's path may be
+    (root / "tmp").mkdir(parents=True)
+    build_rootfs(plan_rootfs(RootfsWish(directory=str(root), programs=("sh", "cat", "ls"))))
+    script = "cat $0; ls -a /tmp/nsmagic-*; exit 3"
+    argv = ["/bin/sh", "-c", script, "{connection_file}"]
+    boxed.write_spec(kernelspecs, "sh", {"argv": argv, "display_name": "", "language": "sh"})
+    isolate("sh", Boxing(name="deep", unshare="--pid", root=str(root)), HERE)
+    with pytest.raises(CellError) as failed, running("deep"):
+        pass
+    said = str(failed.value)
+    assert "exited with status 3 before it answered" in said
+    assert '"transport": "ipc"' in said
+    assert '"ip": "/tmp/nsmagic-' in said
+    assert not list((root / "tmp").iterdir())
+
+
 @pytest.mark.parametrize("name", ["py-boxed", "nsmagic"])
-def test_nbclient(name: str, kernelspecs: Path) -> None:
+def test_nbclient(name: str) -> None:
     cells = ["import os\nos.getpid()", "%%bash\necho hello", "raise OSError('on purpose')"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
     client = NotebookClient(notebook, kernel_name=name, timeout=60)
@@ -260,6 +295,25 @@ def test_nbclient(name: str, kernelspecs: Path) -> None:
     first, second, _ = notebook.cells
     assert (first.outputs[0]["data"]["text/plain"] == "2") == (name == "py-boxed")
     assert second.outputs[0]["text"] == "hello\n"
+
+
+def test_the_lab_kernel_has_the_magics_and_links() -> None:
+    with running("nsmagic") as lab:
+        assert (
+            lab.run("%%unshare --pid --mount-proc\nimport os\nprint(os.getpid())").stdout == "1\n"
+        )
+        assert lab.client is not None
+        reply = lab.client.kernel_info(reply=True, timeout=20)
+        links = {link["text"]: link["url"] for link in reply["content"]["help_links"]}
+        assert links["namespaces(7)"].startswith("https://")
+        assert "pandas Reference" not in links
+
+
+def test_the_lab_kernel_can_be_boxed() -> None:
+    box("lab-boxed", base="nsmagic")
+    with running("lab-boxed") as lab:
+        assert lab.run("%unshare --uts hostname").status == "ok"
+        assert lab.run("import os; os.getpid()").text == "2"
 
 
 def test_nbclient_shows_why_a_kernel_died() -> None:
@@ -275,6 +329,9 @@ def test_as_an_ordinary_user(as_user: Account) -> None:
     program = """
 import nbformat
 from nbclient.client import NotebookClient
+from nsmagic.linux.copies import build_rootfs
+from nsmagic.linux.rootfs import plan_rootfs
+from nsmagic.wish.rootfs import RootfsWish
 from nsmagic.notebook.boxing import Boxing
 from nsmagic.notebook.kernelspecs import Place, isolate
 done = isolate("python3", Boxing(name="mine", unshare="--pid --mount-proc --net"), Place(user=True))
