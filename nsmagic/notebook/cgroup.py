@@ -11,6 +11,7 @@ from nsmagic.wish.cgroup import VERBS, Order, read_cgroup, read_order
 from nsmagic.wish.errors import CgroupError, WishError
 from nsmagic.wish.getopt import split_line
 from nsmagic.wish.limits import Limit, overridden
+from nsmagic.wish.limits.names import PREFIX
 from nsmagic.wish.ours import Ours
 from nsmagic.wish.values import Names, nearest
 
@@ -73,11 +74,13 @@ class CgroupDesk:
         if order.verb is None:
             from nsmagic.notebook.cgroup_tables import groups_table
             from nsmagic.run.groups import groups
+            from nsmagic.run.neighbours import live_neighbours
 
-            live = dict(groups().live)
+            own = groups().live
+            live = {**own, **live_neighbours()}
             if self.held:
                 say(f"isolated cells get {_said(self.held)}, until %cgroup off")
-            if not live:
+            if not own:
                 say("no group now: one lives as long as its cell (--bg) or box (--name)")
             return groups_table(live) if live else None
         act: Callable[[Order, Say], Table | None] = getattr(self, f"_{order.verb}")
@@ -147,12 +150,20 @@ def _refuse_what_is_no_program(word: str) -> None:
 
 
 def _find(name: str) -> LiveGroup:
-    """Return a group of this notebook; names are looked up and never become part of a path."""
+    """Return a group of this notebook, or of another by the name of its directory.
+
+    Names are looked up and never become part of a path.
+    """
     from nsmagic.run.groups import groups
 
     live = groups().live
     if name in live:
         return live[name]
+    if name.startswith(PREFIX):
+        from nsmagic.run.neighbours import live_neighbours
+
+        if name in (others := live_neighbours()):
+            return others[name]
     guess = nearest(name, tuple(live))
     there = f"There is: {', '.join(live)}." if live else "There is none now."
     near = f"; the nearest is {guess}" if guess else ""

@@ -81,7 +81,7 @@ class Link:
 class Relay:
     """Listens as `front` says and copies to `kernel`, in a thread of its own, until `close`.
 
-    `answered`: the kernel came so far that it listened to somebody.
+    `answered`: the kernel came so far that it said something.
     """
 
     def __init__(self, front: Connection, kernel: Connection) -> None:
@@ -145,7 +145,7 @@ class Relay:
             back = self._loop.create_task(
                 self._copy(kernel, link.client, link.told, link.note_told)
             )
-            self.answered, link.back = True, back
+            link.back = back
             there = self._loop.create_task(
                 self._copy(link.client, kernel, link.asked, link.note_asked)
             )
@@ -177,6 +177,7 @@ class Relay:
             while data := await self._loop.sock_recv(source, _PIECE):
                 for message in stream.feed(data):
                     note(message)
+                    self.answered = self.answered or bool(message.parent)
                 await self._loop.sock_sendall(target, data)
 
     async def _finish(self, words: LastWords | None) -> bool:

@@ -22,6 +22,9 @@ from tests.support.skips import needs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.cell_run import CellRun
+    from tests.support.kernel_driver import KernelDriver
+
 pytestmark = [pytest.mark.linux, needs(groups_with_limits)]
 
 EAT = "import math\nblob = bytearray(400 * 2**20)"
@@ -46,6 +49,16 @@ def directories(pid: int) -> list[Path]:
         if right.split()[0] in {"cgroup", "cgroup2"}:
             found += Path(left.split()[4]).rglob(f"nsmagic-{pid}-limited")
     return found
+
+
+def row_of(name: str, run: CellRun) -> str:
+    """The row of a table as HTML, which wraps nothing."""
+    (row,) = [row for row in (run.result or {})["text/html"].split("<tr") if name in row]
+    return str(row)
+
+
+def found(file: str, pid: int) -> list[Path]:
+    return [path / file for path in directories(pid) if (path / file).exists()]
 
 
 def test_too_much_memory_is_told_in_the_running_cell_and_the_next_kernel_works() -> None:
@@ -104,6 +117,22 @@ def test_sigkill_of_the_program_leaves_no_group() -> None:
         os.kill(program, signal.SIGKILL)
         assert all(wait_for_end(pid) for pid in below)
         assert not directories(program)
+
+
+def test_another_notebook_sees_and_steers_it(kernel: KernelDriver) -> None:
+    with running("limited") as boxed:
+        name = f"nsmagic-{boxed.pid}-limited"
+        assert "of 60" in row_of(name, kernel.run("%cgroup"))
+        assert kernel.run(f"%cgroup set {name} mem=200M").status == "ok"
+        files = [*map(Path.read_text, found("memory.max", boxed.pid)),
+                 *map(Path.read_text, found("memory.limit_in_bytes", boxed.pid))]  # fmt: skip
+        assert [int(text) for text in files] == [200 * 2**20]
+        kernel.run(f"%cgroup freeze {name}", raise_error=True)
+        run = boxed.start("1 + 1")
+        assert "frozen" in row_of(name, kernel.run("%cgroup"))
+        kernel.run(f"%cgroup thaw {name}", raise_error=True)
+        assert boxed.wait(run).text == "2"
+    assert kernel.run(f"%cgroup show {name}").status == "error"
 
 
 @pytest.mark.parametrize(
