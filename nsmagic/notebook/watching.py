@@ -12,6 +12,7 @@ from nsmagic.linux.ids import SystemNames
 from nsmagic.notebook.failures import one_message
 from nsmagic.wish.cgplot import CGPLOT, read_cgplot
 from nsmagic.wish.errors import WishError
+from nsmagic.wish.limits.names import PREFIX
 from nsmagic.wish.lsns import SELF
 from nsmagic.wish.nsmap import NSMAP, read_nsmap
 from nsmagic.wish.usage import help_text
@@ -111,13 +112,20 @@ class WatchingMagics(Magics):
             return keeper().open(group, wish.plots, steer=name != SELF)
 
     def _group(self, name: str) -> tuple[str, Cgroup]:
-        """Return a group by its name; "" is the last one, or our own where there is none."""
+        """Return a group by its name; "" is the last one, or our own where there is none.
+
+        A group of another kernel has for its name that of its directory.
+        """
         from nsmagic.linux.cgroups.own import own_cgroup
 
         known = dict(self.groups())
         name = name or next(reversed(known), SELF)
         if name == SELF:
             return name, own_cgroup()
+        if name.startswith(PREFIX):
+            from nsmagic.run.neighbours import neighbours
+
+            known |= neighbours()
         if name not in known:
             guess = nearest(name, [SELF, *known])
             near = f" (nearest: {guess})" if guess else ""

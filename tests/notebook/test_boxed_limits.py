@@ -127,6 +127,7 @@ def test_another_notebook_sees_and_steers_it(kernel: KernelDriver) -> None:
         files = [*map(Path.read_text, found("memory.max", boxed.pid)),
                  *map(Path.read_text, found("memory.limit_in_bytes", boxed.pid))]  # fmt: skip
         assert [int(text) for text in files] == [200 * 2**20]
+        assert "200 MiB" in kernel.run(f"%cgplot {name} mem --text").stdout
         kernel.run(f"%cgroup freeze {name}", raise_error=True)
         run = boxed.start("1 + 1")
         assert "frozen" in row_of(name, kernel.run("%cgroup"))
