@@ -1,14 +1,17 @@
-"""systemd's real user manager, in the guest: a kernel from a login session gets a scope."""
+"""A machine that runs systemd, booted in a namespace of the guest: a login session, a service.
+
+systemd is PID 1 of a PID namespace, `c` is the root of its cgroups; logind, the user manager and
+both buses are the real ones.
+"""
 
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,31 +19,28 @@ from nsmagic.linux.cgroups.freezing import remove_directory
 from tests.linux.test_cgroup_places import TRY
 from tests.support.skips import needs, probe, root_only
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 pytestmark = pytest.mark.linux
-SLICE = Path("/sys/fs/cgroup/user.slice/user-65534.slice")
-# A machine after a login: the manager in user@UID.service, which is the user's, and a session,
-# which is not.  Where systemd is PID 1, it moves processes from the one to the other for the
-# manager; here the manager may do that itself, by the cgroup.procs above both.
-LOGIN = r"""
-set -e
-user=65534 slice=/sys/fs/cgroup/user.slice/user-65534.slice
-service=$slice/user@$user.service session=$slice/session-1.scope run=/run/user/$user
-mkdir -p $service/init.scope $session /run/systemd/system
-for group in /sys/fs/cgroup /sys/fs/cgroup/user.slice $slice; do
-  for name in $(cat $group/cgroup.controllers); do echo +$name >$group/cgroup.subtree_control; done
-done
-chown $user $slice/cgroup.procs $service $service/cgroup.* $service/init.scope
-chown $user $service/init.scope/cgroup.*
-install -d -m 700 -o $user $run
-become="setpriv --reuid=$user --clear-groups env HOME=/tmp XDG_RUNTIME_DIR=$run"
-echo 0 >$service/init.scope/cgroup.procs
-$become dbus-daemon --session --address=unix:path=$run/bus --nofork --nopidfile \
-  </dev/null >/dev/null 2>&1 &
-while [ ! -S $run/bus ]; do sleep 0.05; done
-$become /usr/lib/systemd/systemd --user --log-target=null </dev/null >/dev/null 2>&1 &
-while [ ! -S $run/systemd/private ]; do sleep 0.05; done
-echo 0 >$session/cgroup.procs
-exec $become env DBUS_SESSION_BUS_ADDRESS=$BUS "$@"
+PROJECT = Path(__file__).resolve().parents[2]
+TOP = Path("/sys/fs/cgroup/c")
+BOOT = """
+mkdir {top} && echo 0 > {top}/cgroup.procs &&
+exec unshare --mount --mount-proc --cgroup --propagation private sh -c '
+mount --bind {top} /sys/fs/cgroup
+mount -t tmpfs tmpfs /run
+mkdir -p /run/lock /run/systemd/system
+ln -s /dev/null /run/systemd/system/systemd-tmpfiles-setup.service  # it would empty /tmp
+exec env -i container=lxc PATH=$PATH /usr/lib/systemd/systemd --unit=basic.target \
+  --log-target=null --show-status=false'
+"""
+# A process of the guest moves into systemd's cgroups, becomes the user, and tries.
+LOGIN = """
+mkdir -p {top}/outside && echo 0 > {top}/outside/cgroup.procs &&
+exec nsenter --target {pid} --all systemd-run --quiet --scope --unit={unit} --slice={slice} \
+  setpriv --reuid={uid} --regid={uid} --clear-groups env HOME=/tmp USER=stud PYTHONPATH={project} \
+  XDG_RUNTIME_DIR=/run/user/{uid} {bus} "$@"
 """
 
 
@@ -49,44 +49,97 @@ def guest_with_systemd() -> str | None:
     """Are we in a guest of our own, and is systemd installed?"""
     if not Path("/vmjob").exists():
         return "no cgroup v2 controllers here that are the test's alone"
-    programs = ("/usr/lib/systemd/systemd", "/usr/bin/dbus-daemon")
+    programs = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd-logind", "/usr/bin/dbus-daemon")
     here = all(Path(name).exists() for name in programs)
     return None if here else "systemd and dbus-daemon are not installed"
 
 
-def after_login(bus: str) -> dict[str, Any]:
-    command = LOGIN.replace("$BUS", bus)
-    try:
+class Machine:
+    """The booted systemd and the user `uid`, whose manager runs."""
+
+    def __init__(self) -> None:
+        everything = " ".join(f"+{name}" for name in ("cpu", "io", "memory", "pids"))
+        (TOP.parent / "cgroup.subtree_control").write_text(everything)
+        subprocess.run(["useradd", "stud"], check=True)
+        self.uid = int(subprocess.check_output(["id", "-u", "stud"]))
+        self._unshare = subprocess.Popen(
+            ["unshare", "--pid", "--fork", "sh", "-c", BOOT.format(top=TOP)],
+            stdin=subprocess.DEVNULL,
+        )
+        children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children")
+        self.pid = self._when(lambda: int(children.read_text()))
+        self._when(lambda: Path(f"/proc/{self.pid}/root/run/systemd/private").lstat())
+        self._inside("systemctl", "start", "dbus.socket", f"user@{self.uid}")
+
+    def _when(self, there: Any) -> Any:  # noqa: ANN401
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                return there()
+            except (ValueError, OSError):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)  # systemd tells nobody outside when it has come that far
+
+    def _inside(self, *command: str) -> None:
+        subprocess.run(["nsenter", "--target", str(self.pid), "--all", *command], check=True)
+
+    def tried(self, unit: str, slice_: str, bus: str = "") -> dict[str, Any]:
+        """What TRY says in a scope."""
+        script = LOGIN.format(
+            top=TOP, pid=self.pid, unit=unit, slice=slice_, uid=self.uid, project=PROJECT, bus=bus
+        )
         done = subprocess.run(
-            ["sh", "-c", command, "sh", sys.executable, "-c", TRY],
+            ["sh", "-c", script, "sh", sys.executable, "-c", TRY],
             capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
-    finally:
-        (SLICE / "cgroup.kill").write_text("1")
-        remove_directory(SLICE, time.monotonic() + 10)
-        shutil.rmtree("/run/user/65534")
-        Path("/run/systemd/system").rmdir()
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def end(self) -> None:
+        """Kill all of it, remove its groups."""
+        (TOP / "cgroup.kill").write_text("1")
+        self._unshare.wait()
+        remove_directory(TOP, time.monotonic() + 10)
+        subprocess.run(["userdel", "stud"], check=True)
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    booted = Machine()
+    yield booted
+    booted.end()
 
 
 @root_only
 @needs(guest_with_systemd)
-def test_a_kernel_of_a_login_session_gets_a_scope() -> None:
-    said = after_login("unix:path=/run/user/65534/bus")
-    assert said["before"].endswith("/user-65534.slice/session-1.scope\n")
-    assert "error" not in said, said
-    assert said["kind"] == "systemd"
-    assert "user@65534.service" in said["directory"]
-    assert said["directory"].endswith(".scope")
-    assert said["during"].endswith("-leaf\n")
-    assert said["limits"] == ["mem=64M", "pids=9"]
+class TestSystemd:
+    def test_a_kernel_of_a_login_session_gets_a_scope(self, machine: Machine) -> None:
+        said = machine.tried("session-7", f"user-{machine.uid}.slice")
+        assert said["before"].endswith(f"/user-{machine.uid}.slice/session-7.scope\n")
+        assert "error" not in said, said
+        assert said["kind"] == "systemd"
+        assert f"user@{machine.uid}.service" in said["directory"]
+        assert said["directory"].endswith(".scope")
+        assert "of systemd's user manager" in said["note"]
+        assert said["during"].startswith(f"0::{said['directory'].removeprefix('/sys/fs/cgroup')}")
+        assert said["limits"] == ["mem=64M", "pids=9"]
 
+    def test_without_a_bus_it_is_said(self, machine: Machine) -> None:
+        bus = "DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent"
+        said = machine.tried("session-8", f"user-{machine.uid}.slice", bus)
+        assert "the bus unix:path=/nonexistent: " in said["hint"]
+        assert said["before"] == said["after"]
 
-@root_only
-@needs(guest_with_systemd)
-def test_without_a_bus_it_is_said() -> None:
-    said = after_login("unix:path=/nonexistent")
-    assert "the bus unix:path=/nonexistent" in said["hint"]
-    assert said["before"] == said["after"]
+    def test_a_service_of_the_system_keeps_its_limits(self, machine: Machine) -> None:
+        said = machine.tried("hub", "system.slice")
+        assert "is no part of your login session" in said["hint"]
+        assert said["before"] == said["after"]
+
+    def test_beside_others_of_the_user_manager(self, machine: Machine) -> None:
+        """A terminal of a desktop is a unit of the user manager, and its slice the user's."""
+        command = ["systemd-run", "--user", "--quiet", "--scope", "--unit=desktop"]
+        done = machine.tried("session-9", f"user-{machine.uid}.slice", " ".join(command))
+        assert done["kind"] == "sibling"
+        assert done["during"].endswith("/app.slice/desktop.scope\n")
+        assert done["limits"] == ["mem=64M", "pids=9"]

@@ -12,10 +12,19 @@ from nsmagic.wish.errors import CgroupError
 _ROUNDS = 10
 
 
-def move_to_leaf(found: Candidate, undo: ExitStack) -> str:
-    """Move the processes of our own group to a leaf, so that it may have controllers; say it.
+def leaf_note(leaf: Path) -> str:
+    """Return what the person should know of it."""
+    return (
+        f"the notebook's own processes moved to {leaf}: cgroup v2 gives limits only to "
+        "groups below one without processes.  They move back when the notebook ends"
+    )
 
-    On `undo` goes the way back: controllers off, processes back, leaf removed.
+
+def move_to_leaf(found: Candidate, undo: ExitStack) -> Path:
+    """Move the processes of our own group to a leaf, which is returned.
+
+    Then the group may have controllers, and other groups beside the leaf.  On `undo` goes the way
+    back: controllers off, processes back, leaf removed.
     """
     leaf = found.directory / f"nsmagic-{os.getpid()}-leaf"
     leaf.mkdir()
@@ -23,10 +32,7 @@ def move_to_leaf(found: Candidate, undo: ExitStack) -> str:
     for _ in range(_ROUNDS):  # while processes are moved, they fork
         left = [int(pid) for pid in (found.directory / "cgroup.procs").read_text().split()]
         if not left:
-            return (
-                f"the notebook's own processes moved to {leaf}: cgroup v2 gives limits only to "
-                "groups below one without processes.  They move back when the notebook ends"
-            )
+            return leaf
         strangers = set(left) - descendants(os.getpid())
         if strangers:
             break

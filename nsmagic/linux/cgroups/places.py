@@ -20,7 +20,7 @@ from typing import Final
 from nsmagic.linux.cgroups import candidates, systemd
 from nsmagic.linux.cgroups.candidates import POPULATED, Candidate, descendants
 from nsmagic.linux.cgroups.hierarchies import Hierarchies, read_hierarchies
-from nsmagic.linux.cgroups.leaf import move_to_leaf
+from nsmagic.linux.cgroups.leaf import leaf_note, move_to_leaf
 from nsmagic.linux.cgroups.remedies import missing_controller, no_place
 from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.limits import Row
@@ -109,7 +109,8 @@ class Places:
             found = replace(self._scope(hierarchies), kind=systemd.SYSTEMD)
         enabled = found.enabled
         if found.kind in _MOVES:
-            note = move_to_leaf(found, self._undo)
+            leaf = move_to_leaf(found, self._undo)
+            note = systemd.moved(leaf) if found.kind == systemd.SYSTEMD else leaf_note(leaf)
         if found.addable and (needed - enabled or found.kind in _MOVES):
             enabled |= _enable(found.directory, found.addable, needed)
         return _place(found, enabled, v1, missing, hierarchies, note)

@@ -54,6 +54,14 @@ def unit(pid: int) -> str:
     return f"nsmagic-{pid}.scope"
 
 
+def moved(leaf: Path) -> str:
+    """Return what the person should know of it."""
+    return (
+        f"the notebook's own processes moved to {leaf.parent.name}, a scope of systemd's user "
+        "manager: the groups of your login session belong to root"
+    )
+
+
 def start_scope(pids: Iterable[int]) -> None:
     """Move processes of ours into a delegated scope of their own; CgroupError with the reason."""
     try:
