@@ -73,15 +73,22 @@ CONTROLLERS: Final[tuple[Controller, ...]] = (
 
 
 def examine_groups(names: frozenset[str] = frozenset()) -> Iterator[Verdict]:
-    """Yield the verdicts; whatever is changed for them is put back."""
+    """Yield the verdicts; whatever is changed for them is put back.
+
+    Where no group at all can be made, and the remedy is the same, that is said of controllers too.
+    """
     if not Path("/proc/self").exists():  # said once, by all other checks
         return
     places = Places()
+    reasons: dict[str, str] = {}
     with _switches_kept():
         try:
             for row in CONTROLLERS:
                 if not names or row.name in names:
-                    yield _try(row, places)
+                    found = _try(row, places)
+                    if not row.key and found.fix:
+                        reasons.setdefault(found.fix, found.why)
+                    yield replace(found, why=reasons.get(found.fix, found.why))
         finally:
             places.close()
 
