@@ -99,7 +99,7 @@ class BoxedKernel:
         self._sandbox.interrupt()
 
 
-def run(boxing: Boxing, front: Connection, file: Path, command: Sequence[str]) -> Result:
+def run(boxing: Boxing, front: Connection, file: str, command: Sequence[str]) -> Result:
     """Run the kernel `command` in its box, for the front end that wrote `front` into `file`.
 
     Raises NsmagicError or OSError if it never came to answer.
@@ -110,7 +110,7 @@ def run(boxing: Boxing, front: Connection, file: Path, command: Sequence[str]) -
         stack.enter_context(front_place(front))
         place = stack.enter_context(meeting(front, plan.isolation.root, _owner(plan)))
         parent = _open_parent(stack)
-        inside = [word.replace(str(file), place.file) for word in command]
+        inside = [word.replace(file, place.file) for word in command]
         kernel = BoxedKernel(boxing, inside, log)
         relay = Relay(front, place.kernel)
         try:
@@ -185,14 +185,14 @@ def main(argv: Sequence[str]) -> int:
     parent = os.environ.get(_PARENT, "0")
     try:
         boxing, file, command = read_boxing(argv)
-        front = Connection.read(file)
+        front = Connection.read(Path(file))
         try:
             result = run(boxing, front, file, command)
         except (NsmagicError, OSError) as error:
             refusal = f"{_name(boxing)} did not start: {message(error)}"
             sys.stderr.write(f"{refusal}\n")
             os.environ.update({_PARENT: parent, TEXT: refusal})
-            stand_in = [sys.executable, "-P", "-m", "nsmagic.notebook.refused", "-f", str(file)]
+            stand_in = [sys.executable, "-P", "-m", "nsmagic.notebook.refused", "-f", file]
             result = run(Boxing(name=boxing.name), front, file, stand_in)
     except (NsmagicError, OSError) as error:
         sys.stderr.write(f"{message(error)}\n")

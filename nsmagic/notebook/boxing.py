@@ -70,10 +70,10 @@ class Boxing:
         return [python, "-P", "-m", MODULE, "-f", "{connection_file}", *options, "--", *command]
 
 
-def read_boxing(argv: Sequence[str]) -> tuple[Boxing, Path, list[str]]:
+def read_boxing(argv: Sequence[str]) -> tuple[Boxing, str, list[str]]:
     """Read what `Boxing.argv` wrote, without python: the box, the connection file, the command."""
     parser = _Parser(prog=MODULE, usage="%(prog)s -f FILE --name=NAME [--unshare=LINE] -- KERNEL")
-    parser.add_argument("-f", dest="file", type=Path, required=True)
+    parser.add_argument("-f", dest="file", required=True)
     for field in fields(Boxing):
         parser.add_argument(f"--{field.name}", default=field.default)
     end = argv.index("--") if "--" in argv else len(argv)

@@ -81,7 +81,7 @@ def test_a_boxed_kernel_keeps_what_its_base_says() -> None:
     assert KernelProvisionerFactory.instance().is_provisioner_available(spec)
     boxing, file, command = read_boxing(spec.argv[spec.argv.index("-f") :])
     assert boxing == Boxing(name="py-boxed", unshare=WALLS)
-    assert command == [sys.executable, "-m", "ipykernel_launcher", "-f", str(file)]
+    assert command == [sys.executable, "-m", "ipykernel_launcher", "-f", file]
 
 
 def test_without_a_new_network_the_debugger_stays() -> None:
