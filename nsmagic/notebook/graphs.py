@@ -26,6 +26,7 @@ _YOUNG: Final = 1.0  # s; a process that was just forked will soon be another pr
 _LIMITS: Final = tuple(BY_KEY[field.key] for field in FIELDS if field.key)
 _LEAST: Final = {"mem": 4 << 20, "memhigh": 4 << 20, "cpu": 0.01, "pids": 1}
 _MOST_PIDS: Final = 1000
+_REFRESH: Final = 5.0  # s between two pictures where no widget can be shown: 0.2 s each
 _KEPT: Final = 8  # groups that have ended
 # What no field of a graph shows is not read.
 _SHOWN: Final = frozenset(
@@ -88,6 +89,7 @@ class Watched:
         self.ended = False
         self._sampler = group.sampler([row for row in METRICS if row.name in _SHOWN])
         self._freezes = can_freeze(group)
+        self._drawn = time.monotonic()
         self._commands: dict[int, tuple[float, str]] = {}
         self._limits: Mapping[str, Any] = {}
         self._count = 0
@@ -146,9 +148,11 @@ class Watched:
             graph.end(events)
 
     def leave_stills(self) -> None:
-        """Leave the pictures of what has ended; takes 0.2 s and more for each."""
-        if self.ended:
-            for graph in self.graphs:
+        """Leave the pictures of what has ended, and refresh them where nobody shows the widget."""
+        due = time.monotonic() - self._drawn > _REFRESH
+        for graph in self.graphs:
+            if self.ended or (due and graph.unheard):
+                self._drawn = time.monotonic()
                 graph.leave_still()
 
     def close(self) -> None:

@@ -171,6 +171,10 @@ class CgroupGraph(LiveWidget):
             {"freeze": self._steering.freeze, "thaw": self._steering.thaw,
              "kill": self._steering.kill}[what]()  # fmt: skip
 
+    def line(self) -> str:
+        """Return what it is."""
+        return f"live graph of cgroup {self.name}"
+
     def text(self) -> str:
         """Return the graph as lines of characters."""
         return text_of(self.name, self.plots, self.track)

@@ -36,10 +36,14 @@ def png(name: str, plots: Sequence[str], track: Track) -> str:
     columns = track.columns()
     found = [plot for plot in plots if known(plot, columns)] or list(plots[:1])
     heights = [_HEIGHTS.get(plot, _HEIGHT) for plot in found]
-    figure = Figure(figsize=(_WIDTH, sum(heights) + 0.5), dpi=_DPI, layout="constrained",
+    figure = Figure(figsize=(_WIDTH, sum(heights) + 0.5), dpi=_DPI,
                     facecolor="white")  # fmt: skip
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(found), 1, sharex=True, squeeze=False, height_ratios=heights)
+    tall = sum(heights) + 0.5  # fixed margins: a layout that measures the text takes twice as long
+    figure.subplots_adjust(
+        left=0.1, right=0.8, top=1 - 0.26 / tall, bottom=0.42 / tall, hspace=0.12
+    )
     for axes, plot in zip(panels[:, 0], found, strict=True):
         draw(axes, plot, columns, list(track.events))
     panels[0, 0].set_title(f"cgroup {name}", loc="left", fontsize=10, fontweight="bold")

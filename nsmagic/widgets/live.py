@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import anywidget
+import traitlets
 from IPython.core.getipython import get_ipython
 
 from nsmagic.widgets import whilebusy
@@ -24,26 +25,35 @@ FORGOTTEN_IF_DEAF: Final = 900.0  # s
 class LiveWidget(anywidget.AnyWidget):
     """A widget that is fed from a thread and answers while a cell runs.
 
-    Subclasses set `_esm` and `_css`, and give `text()` and `still()`.
+    Subclasses set `_esm` and `_css`, and give `line()`, `text()` and `still()`.  The still is an
+    output of its own below the widget, because whoever shows the one hides the other: a front end
+    without the widget, GitHub and print show the still, and each view hides it by its class.
     """
 
+    still_id = traitlets.Unicode().tag(sync=True)
+
     def __init__(self, **traits: Any) -> None:
-        super().__init__(**traits)
         self._display_id = uuid.uuid4().hex
+        super().__init__(still_id=self._display_id, **traits)
         self._kernel = getattr(get_ipython(), "kernel", None)
         self._parents: list[Any] = []
         self._lock = threading.RLock()
         self._heard = time.monotonic()
+        self._met = False
         self._awake: Callable[[], None] = lambda: None
         self.while_busy = self.comm is not None and whilebusy.route(self.comm, self._kernel)
         self.on_msg(self._on_message)
+
+    def line(self) -> str:
+        """Return what it is, in one line."""
+        raise NotImplementedError
 
     def text(self) -> str:
         """Return what a terminal shows."""
         raise NotImplementedError
 
     def still(self) -> Mapping[str, str]:
-        """Return the picture as a MIME bundle, for where no widget can be shown."""
+        """Return the picture as MIME types; nothing while there is nothing to draw."""
         raise NotImplementedError
 
     def asked(self, what: str, content: Mapping[str, Any]) -> None:
@@ -52,6 +62,11 @@ class LiveWidget(anywidget.AnyWidget):
     def on_wake(self, awake: Callable[[], None]) -> None:
         """Call `awake` when somebody looks again."""
         self._awake = awake
+
+    @property
+    def unheard(self) -> bool:
+        """Whether it was shown and no view has ever said that it is there."""
+        return bool(self._parents) and not self._met
 
     @property
     def living(self) -> bool:
@@ -68,7 +83,7 @@ class LiveWidget(anywidget.AnyWidget):
         if not isinstance(content, dict):
             return
         what = content.get("ask")
-        was_watched, self._heard = self.watched, time.monotonic()
+        was_watched, self._heard, self._met = self.watched, time.monotonic(), True
         if not was_watched:
             self._awake()
         if what == "here" or not isinstance(what, str):
@@ -87,29 +102,40 @@ class LiveWidget(anywidget.AnyWidget):
             self.send(dict(content), buffers)
 
     def bundle(self) -> dict[str, Any]:
-        """Return the widget, its picture and its text, of which a front end takes the best."""
+        """Return the widget and one line of text, of which a front end takes what it can show."""
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        return {"text/plain": self.text(), **self.still(), VIEW: view}
+        return {"text/plain": self.line(), VIEW: view}
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         return self.bundle(), {}
 
     def _ipython_display_(self) -> None:
-        """Show it under an identifier of its own, so that `leave_still` can come back to it."""
+        """Show it, and below it its picture of now, to which `leave_still` comes back."""
         shell = get_ipython()
         if shell is None:
             return
         if self._kernel is not None:
             self._parents.append(self._kernel.get_parent("shell"))
-        transient = {"display_id": self._display_id}
-        shell.display_pub.publish(data=self.bundle(), transient=transient)
+        shell.display_pub.publish(data=self.bundle())
+        shell.display_pub.publish(data=self._picture(), transient=self._transient)
+
+    @property
+    def _transient(self) -> dict[str, str]:
+        return {"display_id": self._display_id}
+
+    def _picture(self) -> dict[str, str]:
+        found = dict(self.still())
+        shown = found.pop("text/html", "")
+        if not shown:
+            return {"text/plain": ""}
+        tag = f'<div class="nsm-still-{self._display_id}">{shown}</div>'
+        return {"text/plain": self.text(), "text/html": tag, **found}
 
     def leave_still(self) -> None:
-        """Put the picture of now where the widget was shown: it stays in the saved notebook."""
+        """Put the picture of now below where the widget was shown: it stays when it is saved."""
         if self._kernel is None:
             return
-        data = self.bundle()
-        content = {"data": data, "metadata": {}, "transient": {"display_id": self._display_id}}
+        content = {"data": self._picture(), "metadata": {}, "transient": self._transient}
         for parent in self._parents[-1:]:  # one message updates every place that shows it
             self._kernel.session.send(
                 self._kernel.iopub_socket, "update_display_data", content, parent=parent,

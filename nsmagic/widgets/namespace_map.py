@@ -76,6 +76,10 @@ class NamespaceMap(LiveWidget):
                 self._gone.clear()
                 self._show(self.picture)
 
+    def line(self) -> str:
+        """Return what it is."""
+        return f"namespace map: {len(self.picture.spaces)} namespaces"
+
     def text(self) -> str:
         """Return the map as a table of characters."""
         return self._words(self.picture)
@@ -83,4 +87,4 @@ class NamespaceMap(LiveWidget):
     def still(self) -> dict[str, str]:
         """Return the map as an SVG picture."""
         picture = svg(self.picture, self.base)
-        return {"image/svg+xml": picture, "text/html": f"<div>{picture}</div>"}
+        return {"image/svg+xml": picture, "text/html": picture}

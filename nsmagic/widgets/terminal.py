@@ -89,6 +89,10 @@ class Terminal(LiveWidget):
             self._behind = max(0, self._behind - int(content["count"]))
             self._caught_up.set()
 
+    def line(self) -> str:
+        """Return what it is."""
+        return self.title
+
     def text(self) -> str:
         """Return the last lines, without colours."""
         plain = _ESCAPES.sub("", self.kept.decode("utf-8", errors="replace"))
@@ -97,5 +101,7 @@ class Terminal(LiveWidget):
         return "\n".join([self.title, *lines[-_LINES:], *ending])
 
     def still(self) -> dict[str, str]:
-        """Return the last lines as HTML."""
+        """Return the last lines as HTML, once it is over."""
+        if not self.status_now:
+            return {}
         return {"text/html": f"<pre>{html.escape(self.text())}</pre>"}

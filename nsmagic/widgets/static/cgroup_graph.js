@@ -308,7 +308,7 @@ class GraphView {
     this.paused = false;
     this.draw = perFrame(() => this.render());
     this.build();
-    this.stops = [onTheme(() => { this.repaint = true; this.draw(); }), present(model)];
+    this.stops = [onTheme(() => { this.repaint = true; this.draw(); }), present(model), instead(model)];
     this.size = new ResizeObserver(this.draw);
     this.size.observe(this.el);
     this.repaint = true;

@@ -68,6 +68,13 @@ function present(model) {
   };
 }
 
+// Where the widget is seen its still picture, an output of its own, is not (live.py).
+function instead(model) {
+  const rule = make("style", {}, `.nsm-still-${model.get("still_id")} { display: none; }`);
+  document.head.append(rule);
+  return () => rule.remove();
+}
+
 // At most one call for each picture the screen shows.
 function perFrame(callback) {
   let waiting = 0;

@@ -37,7 +37,7 @@ class MapView {
     this.focus = null;
     this.draw = perFrame(() => this.render());
     this.build();
-    this.stops = [onTheme(this.draw), present(model)];
+    this.stops = [onTheme(this.draw), present(model), instead(model)];
     this.size = new ResizeObserver(this.draw);
     this.size.observe(this.picture);
     this.draw();

@@ -39,7 +39,7 @@ class TerminalView {
     this.term.onResize(({ rows, cols }) => send(model, { ask: "size", rows, columns: cols }));
     if (kept.length) this.term.write(kept);
     if (status) this.end(status);
-    this.stops = [onTheme(() => { this.term.options.theme = this.theme(); }), present(model)];
+    this.stops = [onTheme(() => { this.term.options.theme = this.theme(); }), present(model), instead(model)];
     this.layout = perFrame(() => this.place.clientWidth > 40 && this.fitted.fit());
     this.size = new ResizeObserver(this.layout);
     this.size.observe(this.place);
