@@ -17,6 +17,7 @@ from nsmagic.run.groups import LiveGroup
 from nsmagic.wish.limits import BY_KEY, METRICS, Metric, Sample, human_size, values_of
 
 _BAR: Final = 10  # characters
+_NUMBERS: Final = {"processes", "memory", "CPU time", "tasks", "now"}
 _FULL: Final = 0.9  # of a limit, from where on a bar is red
 Entry = Cell | str
 
@@ -25,7 +26,7 @@ def groups_table(live: Mapping[str, LiveGroup]) -> Table:
     """Return the groups of this notebook, usage against limit."""
     names = ("group", "state", "processes", "memory", "CPU time", "tasks")
     columns = (
-        *(Column(title=name, mono=name == "memory") for name in names),
+        *(Column(title=name, numeric=name in _NUMBERS) for name in names),
         Column(title="limits"),
     )
     return Table(
@@ -88,7 +89,9 @@ def show_table(live: LiveGroup) -> Table:
     titles = ("", "now", "cgroup v2", "cgroup v1", "meaning")
     mono = {"cgroup v2", "cgroup v1"}
     return Table(
-        columns=tuple(Column(title=title, mono=title in mono) for title in titles),
+        columns=tuple(
+            Column(title=title, mono=title in mono, numeric=title in _NUMBERS) for title in titles
+        ),
         rows=(*_limit_rows(group), *_metric_rows(group)),
         above=tuple(Cell(text=str(path), mono=True) for path in group.directories),
     )
@@ -147,15 +150,15 @@ def _binds(reading: Reading) -> str:
 def controllers_table() -> Table:
     """Return the controllers, on which version they are, and whether groups here can have them."""
     found = read_hierarchies()
-    titles = ("controller", "version", "mounted at", "this notebook's group", "for cells")
+    titles = ("controller", "version", "for cells", "this notebook's group")
     rows = [row for hierarchy in found.v1 for row in _v1_rows(hierarchy)]
     rows += [] if found.v2 is None else _v2_rows(found, found.v2)
     rows += [
-        (name, "", Cell(text="not mounted", tone="dim"), "", Cell(text="no", tone="bad"))
+        (name, "", Cell(text="no", tone="bad"), Cell(text="not mounted", tone="dim"))
         for name in sorted(found.unmounted)
     ]
     return Table(
-        columns=tuple(Column(title=title, mono="/" in title) for title in titles),
+        columns=tuple(Column(title=title, mono=title == titles[-1]) for title in titles),
         rows=tuple(sorted(rows, key=lambda row: str(row[0]))),
         above=tuple(_verdict(found)),
     )
@@ -191,7 +194,7 @@ def _v1_rows(hierarchy: Hierarchy) -> Iterator[tuple[Entry, ...]]:
     else:
         answer = Cell(text="yes", tone="good")
     for name in sorted(hierarchy.controllers):
-        yield (name, "v1", str(hierarchy.point), str(own or ""), answer)
+        yield (name, "v1", answer, str(own or hierarchy.point))
 
 
 def _v2_rows(found: Hierarchies, v2: Hierarchy) -> Iterator[tuple[Entry, ...]]:
@@ -203,7 +206,7 @@ def _v2_rows(found: Hierarchies, v2: Hierarchy) -> Iterator[tuple[Entry, ...]]:
             answer = Cell(text="yes, switched on when a limit needs it", tone="good")
         else:
             answer = Cell(text="no: not switched on where you may make groups", tone="bad")
-        yield (name, "v2", str(v2.point), str(v2.own or v2.hidden), answer)
+        yield (name, "v2", answer, str(v2.own or v2.hidden))
 
 
 def tree_table() -> Table:
