@@ -81,7 +81,7 @@ class IsolationMagics(Magics):
         with on_sigint(button), one_message():
             request = read_request(table.program, line, cell)
             if request.ours.help or request.ours.version:
-                sys.stdout.write(help_text(table))
+                sys.stdout.write(cgroup_help() if table is CGROUP else help_text(table))
                 return None
             return self.runner.run(self.groups.applied(request), button)
 

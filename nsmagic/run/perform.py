@@ -145,7 +145,10 @@ def _(step: steps.SetLimit) -> None:
 
 @perform.register
 def _(step: steps.EnterCgroup) -> None:
-    alone = len(os.listdir("/proc/self/task")) == 1
+    try:
+        alone = len(os.listdir("/proc/self/task")) == 1
+    except FileNotFoundError:  # no /proc here
+        alone = False
     write_file(f"{step.cgroup}/{step.file if alone else 'cgroup.procs'}", "0")
 
 

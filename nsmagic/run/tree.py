@@ -111,9 +111,11 @@ class Tree:
         if self._inside and self.cgroup is None and self.pid:
             kill_tree(self.pid)  # or the init of the box would inherit its children
         self.send(signal.SIGKILL)
-        if self.cgroup is not None:
-            with suppress(FileNotFoundError):  # the box was removed, and its groups with it
+        with suppress(FileNotFoundError):  # the box was removed, and its groups with it
+            if self.cgroup is not None:
                 cgroups.kill(self.cgroup)
+            else:
+                cgroups.kill_each(self._others)
 
     def clear(self, *, whole: bool = True) -> int:
         """End what outlived the main process; return how many processes that were.
@@ -128,7 +130,10 @@ class Tree:
                 if self._home is not None and not whole:
                     cgroups.move(self.cgroup, self._home)
                 left = cgroups.kill(self.cgroup)
-                cgroups.remove(self.cgroup)
+                try:
+                    cgroups.remove(self.cgroup)
+                except OSError:  # the cell made groups in it
+                    cgroups.end(self.cgroup)
         for directory in self._others:
             with suppress(FileNotFoundError):
                 cgroups.end(directory)

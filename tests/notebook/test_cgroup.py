@@ -246,6 +246,12 @@ def test_controllers_and_tree(kernel: KernelDriver) -> None:
     assert "this notebook" in (kernel.run("%cgroup tree").result or {})["text/plain"]
 
 
+def test_groups_that_the_cell_made_go_too(kernel: KernelDriver) -> None:
+    body = LIMIT + "(own / 'inner').mkdir()\n(own / 'inner' / 'most').mkdir()\nprint(own)"
+    run = kernel.run(f"%%cgroup mem=64M\n{body}", raise_error=True)
+    assert not Path(run.stdout.splitlines()[-1]).exists()
+
+
 def test_groups_of_a_killed_kernel_go(fresh_kernel: KernelDriver) -> None:
     fresh_kernel.run("%%cgroup mem=64M pids=9 --bg\nwhile True: pass", raise_error=True)
     assert groups_of(fresh_kernel.pid)
@@ -289,4 +295,7 @@ def test_version_1_alone() -> None:
         kernel.run("%%cgroup pids=9 --bg\nwhile True: pass", raise_error=True)
         assert "froze cell-3" in notes(kernel.run("%cgroup freeze cell-3"))
         assert "killed" in notes(kernel.run("%cgroup kill cell-3"))
+        kernel.run("%%cgroup pids=9 --bg --proc job\nwhile True: pass", raise_error=True)
+        kernel.run("%cgroup freeze cell-4", raise_error=True)
+        kernel.run("job.kill()", raise_error=True)  # a frozen process dies only when it thaws
         assert groups_of(kernel.pid) == []

@@ -5,6 +5,14 @@ them; `limiting`, `freezing`, `sampling` and `oom` act on a group.  Imported fro
 the spawner needs, which imports as little as it can: private groups that end a tree.
 """
 
-from nsmagic.linux.cgroups.private import end, kill, move, own_group, private_place, remove
+from nsmagic.linux.cgroups.private import (
+    end,
+    kill,
+    kill_each,
+    move,
+    own_group,
+    private_place,
+    remove,
+)
 
-__all__ = ["end", "kill", "move", "own_group", "private_place", "remove"]
+__all__ = ["end", "kill", "kill_each", "move", "own_group", "private_place", "remove"]
