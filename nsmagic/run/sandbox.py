@@ -16,8 +16,8 @@ from nsmagic.run.channel import Frame
 from nsmagic.run.launch import Launcher
 from nsmagic.run.listener import Listener
 from nsmagic.run.outside import perform_ahead, perform_outside, refusal
-from nsmagic.run.pipes import Output, OutputPipe, waiting
 from nsmagic.run.result import Result
+from nsmagic.run.streams import ET, Streams
 from nsmagic.run.terminal import Terminal
 from nsmagic.run.tree import Tree
 from nsmagic.wish import steps
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from nsmagic.run.groups import LiveGroup
 
 START_SECONDS: Final = 10.0
-_ET: Final = select.EPOLLIN | select.EPOLLET
-_MOST: Final = 1 << 20  # bytes that a terminal may hold without telling
 
 
 class Sandbox:
@@ -43,8 +41,7 @@ class Sandbox:
     ) -> None:  # fmt: skip
         """`leave` reads on what processes write that the cell left in a box."""
         self.plan = plan
-        self._out: Output = terminal or OutputPipe()
-        self._err: Output = terminal or OutputPipe()
+        self._streams = Streams(terminal, listener)
         self.result = Result()
         self._launcher, self._tree, self._listener = launcher, tree, listener
         self._timeout, self._entered, self._group = timeout, entered, group
@@ -87,14 +84,13 @@ class Sandbox:
         self._limit = None if self._timeout is None else self._started_at + self._timeout
         with ExitStack() as on_failure:
             on_failure.push(self._cleanup)
-            for pipe in {self._out, self._err}:
-                self._cleanup.callback(pipe.close)
+            self._cleanup.callback(self._streams.close)
             self._cleanup.callback(self._tree.clear)
             perform_ahead(self.plan, self.result.spent)
             self._ahead = list(self.result.spent)
             if self._group is not None:
                 self._group.begin()
-            self._channel = self._launcher.start(self._out.write_end, self._err.write_end)
+            self._channel = self._launcher.start(*self._streams.write_ends)
             self._cleanup.callback(self._channel.close)
             self._cleanup.callback(self._launcher.close)
             self._poller = self._cleanup.enter_context(select.epoll(flags=select.EPOLL_CLOEXEC))
@@ -115,8 +111,11 @@ class Sandbox:
                 self._group.end(self.result)
             stays = self._leave is not None and not self.result.stopped
             self.result.left = self._tree.clear(whole=not stays) + self._launcher.left
-            self._drain()
-            self._leave_pipes()
+            self._streams.widen()
+            self._read_channel()
+            self._streams.read_all()
+            if self._leave is not None and stays:
+                self._streams.leave_to(self._leave)
         self.result.seconds = time.monotonic() - self._started_at
         if self._refused is not None or not self._ready:
             for undo in reversed(self._undo):
@@ -145,21 +144,13 @@ class Sandbox:
         self._over = True
         self._cleanup.pop_all()
         self._poller.close()
-        for pipe in {self._out, self._err}:
-            pipe.close()
+        self._streams.close()
         os.close(self._wake)
         return self.result
 
-    def _leave_pipes(self) -> None:
-        if self._leave is not None and not self.result.stopped:
-            for pipe in (self._out, self._err):
-                if isinstance(pipe, OutputPipe):
-                    pipe.leave_to(self._leave)
-
     def _register(self) -> None:
-        for pipe in {self._out, self._err}:
-            self._poller.register(pipe.read_end, _ET | pipe.also)
-        self._poller.register(self._channel.sock.fileno(), _ET)
+        self._streams.register(self._poller)
+        self._poller.register(self._channel.sock.fileno(), ET)
         self._poller.register(self._wake, select.EPOLLIN)
         if self._group is not None and self._group.watch is not None:
             self._poller.register(self._group.watch.fileno(), self._group.watch.poll_for)
@@ -181,8 +172,7 @@ class Sandbox:
 
     def _handlers(self) -> dict[int, Callable[[], None]]:
         handlers: dict[int, Callable[[], None]] = {
-            self._err.read_end: lambda: self._read("stderr", self._err),
-            self._out.read_end: lambda: self._read("stdout", self._out),
+            **self._streams.handlers(self._poller),
             self._channel.sock.fileno(): self._read_channel,
             self._wake: self._woken,
         }
@@ -202,49 +192,24 @@ class Sandbox:
         self._read_channel()
         self.result.status, self.result.usage = self._launcher.ended()
 
-    def _read(self, stream: str, pipe: Output) -> None:
-        """Take one piece.  If more is there, epoll lists it again, after what came before it."""
-        if data := pipe.read():
-            self._listener.output(stream, data)
-            self._poller.modify(pipe.read_end, _ET | pipe.also)
-
-    def _read_all(self) -> None:
-        """Take what is there now, and no more: of a cell that goes on writing there is no end."""
-        both = {"stdout": self._out, "stderr": self._err}
-        if self._err is self._out:  # a terminal: what comes between two looks is not stderr's
-            del both["stderr"]
-        for stream, pipe in both.items():
-            left = max(waiting(pipe), _MOST)
-            while left > 0 and (data := pipe.read()):
-                self._listener.output(stream, data)
-                left -= len(data)
-
-    def _drain(self) -> None:
-        self._out.widen()
-        self._err.widen()
-        self._read_channel()
-        self._read_all()
-
     def _read_channel(self) -> None:
         for frame in self._channel.waiting():
-            if self._out.wide or self._err.wide:
-                self._read_all()
+            if self._streams.wide:
+                self._streams.read_all()
             self._take(frame)
 
     def _take(self, frame: Frame) -> None:
         setup = {"forked": self._forked, "outside": self._outside, "failed": self._failed,
                  "ready": self._started}  # fmt: skip
         if frame.kind in setup:
-            if self._ready and not self._is_late_refusal(frame):
+            # "ready" is said before execve(2), and a program never gets hold of the channel.
+            late = frame.kind == "failed" and isinstance(self.plan.steps[-1], steps.Exec)
+            if self._ready and not late:
                 raise ChannelError(f"frame {frame.kind!r} after the set-up")
             setup[frame.kind](frame)
         elif not self._launcher.take(frame):
             with suppress(BrokenPipeError, ConnectionResetError):  # a dead cell takes no answer
                 self._listener.message(frame, self._channel)
-
-    def _is_late_refusal(self, frame: Frame) -> bool:
-        # "ready" is said before execve(2), and a program never gets hold of the channel.
-        return frame.kind == "failed" and isinstance(self.plan.steps[-1], steps.Exec)
 
     def _forked(self, frame: Frame) -> None:
         if self._launcher.pidfd >= 0:
@@ -295,8 +260,9 @@ class Sandbox:
 
     def _out_of_memory(self) -> None:
         """Do what memory.oom.group does on cgroup v2."""
-        if self._group is not None and self._group.watch is not None:
-            self._group.watch.acknowledge()
+        assert self._group is not None
+        assert self._group.watch is not None
+        self._group.watch.acknowledge()
         self.result.all_killed = True
         self._tree.kill()
 
@@ -313,7 +279,7 @@ class Sandbox:
             self._tree.stop(now)
 
     def _patience(self) -> float | None:
-        due = [self._listener.deadline(), self._out.deadline, self._tree.deadline]
+        due = [self._listener.deadline(), self._streams.out.deadline, self._tree.deadline]
         if not self.result.stopped:
             due.append(self._limit)
             due.append(None if self._ready else self._started_at + START_SECONDS)
@@ -324,8 +290,8 @@ class Sandbox:
         now = time.monotonic()
         if (self._listener.deadline() or now + 1) <= now:
             self._listener.tick()
-        if (self._out.deadline or now + 1) <= now:
-            self._out.tick()
+        if (self._streams.out.deadline or now + 1) <= now:
+            self._streams.out.tick()
         if not self.result.stopped:
             if self._limit is not None and now >= self._limit:
                 self._stop("timeout")

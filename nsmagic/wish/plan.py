@@ -70,21 +70,7 @@ def make_plan(
     With `init` an init of ours is PID 1 and the cell its child.  Raises WishError where the wish
     contradicts itself.
     """
-    if wish.skip_chdir and not situation.old_root:
-        raise WishError(
-            f"chroot: --skip-chdir is permitted only where the new root is the old /: {wish.root}",
-            hint="Leave it out: a working directory outside of the new root is a way out of it.",
-        )
-    entering = situation.entering
-    if wish.enter is not None and entering is None:
-        raise ValueError("a plan that enters something needs to know it")
-    if entering is not None and "pid" in entering.entered and "pid" in wish.namespaces:
-        raise WishError(
-            "a new PID namespace needs a fork of its own after the PID namespace that is entered",
-            hint="Leave --pid out and let the cell's program make it: unshare --pid --fork ...",
-        )
-    if init and "pid" not in wish.namespaces:
-        raise WishError("--init needs a new PID namespace", hint="Add --pid (-p).")
+    _refuse_nonsense(wish, situation, init=init)
     isolation = _with_own_paths(settle(wish), situation.own_paths)
     if isinstance(body, steps.KeepBox) and isolation.namespaces & {"pid", "time"}:
         isolation = replace(isolation, fork=True)  # its init must live in them
@@ -110,6 +96,24 @@ def make_plan(
         body,
     )
     return Plan(isolation=isolation, steps=listed, notes=tuple(notes))
+
+
+def _refuse_nonsense(wish: Isolation, situation: Situation, *, init: bool) -> None:
+    if wish.skip_chdir and not situation.old_root:
+        raise WishError(
+            f"chroot: --skip-chdir is permitted only where the new root is the old /: {wish.root}",
+            hint="Leave it out: a working directory outside of the new root is a way out of it.",
+        )
+    entering = situation.entering
+    if wish.enter is not None and entering is None:
+        raise ValueError("a plan that enters something needs to know it")
+    if entering is not None and "pid" in entering.entered and "pid" in wish.namespaces:
+        raise WishError(
+            "a new PID namespace needs a fork of its own after the PID namespace that is entered",
+            hint="Leave --pid out and let the cell's program make it: unshare --pid --fork ...",
+        )
+    if init and "pid" not in wish.namespaces:
+        raise WishError("--init needs a new PID namespace", hint="Add --pid (-p).")
 
 
 def _with_own_paths(wish: Isolation, paths: Mapping[str, str]) -> Isolation:
