@@ -135,6 +135,23 @@ def test_way_4_needs_a_process_outside_that_proc_shows(notebook: KernelDriver) -
     assert value(notebook, head + try_it.format("by_pivot_root")) == inside
 
 
+def test_all_four_as_cells_of_a_box(notebook: KernelDriver) -> None:
+    outside, inside = inodes(notebook)
+    notebook.run("%unshare --replace --name lab -r --mount --pid --mount-proc", raise_error=True)
+    notebook.run(
+        "%%nsenter -t lab\nsyscalls.mount('proc', f'{jail}/proc', 'proc', 0)", raise_error=True
+    )
+    value(notebook, "jail")
+    ways = ["way_1()", "way_2()", "way_3()", "by_chroot('/proc/1/root') or os.stat('/').st_ino"]
+    for way in ways:
+        assert value(notebook, f"%%nsenter -t lab\n%%chroot {{}}\n{way}".format("jail")) == outside
+    notebook.run("%%nsenter -t lab\nby_pivot_root(jail)", raise_error=True)
+    for way in ways:  # the init's root has moved too
+        assert value(notebook, f"%%nsenter -t lab\n{way}") == inside
+        assert value(notebook, f"%%nsenter -t lab\n%%chroot /\n{way}") == inside
+    notebook.run("%box rm lab", raise_error=True)
+
+
 def test_the_program_pivot_root(notebook: KernelDriver) -> None:
     notebook.run("%rootfs full bash mkdir mount umount pivot_root", raise_error=True)
     cell = """%%unshare --user -r --mount bash -e
