@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nsmagic.linux.elf import DamagedError, Elf, foreign_machine, read_head
-from nsmagic.linux.needs import what_is_missing
+from nsmagic.linux.needs import find_program, what_is_missing
 from nsmagic.linux.rooted import walk
 from nsmagic.wish.circumstances import Place
 
@@ -74,9 +74,11 @@ def look_up_program(name: str, root: str = "") -> Place:
     for place in places:
         if not place.missing:
             return _needs(place, root)
+    elsewhere = bool(root) and find_program(name) is not None
     if "/" in name:
-        return places[0]
-    return Place(path=name, missing=name, near=programs_like(name, root))
+        return replace(places[0], elsewhere=elsewhere)
+    near = () if elsewhere else programs_like(name, root)
+    return Place(path=name, missing=name, near=near, elsewhere=elsewhere)
 
 
 def programs_like(name: str, root: str = "") -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -66,6 +67,13 @@ def _program(word: str, top: Path) -> tuple[str, Path | None]:
             return path, None
         if (inside := walk(word, str(top)).file) is not None:
             return "/" + word.lstrip("/"), inside
+    if word.startswith(("$", "~")):
+        raise WishError(f"rootfs: {word} is not expanded here: write the whole path")
+    if Path(word).is_dir():
+        raise WishError(
+            f"rootfs: {shown(word)} is a directory, not a program",
+            hint=f"--with {shlex.quote(word)}   copies it too.",
+        )
     near = look_up(str(Path.cwd() / word)).near if "/" in word else programs_like(word)
     meant = f"; there is: {', '.join(near)}" if near else ""
     where = "there is no program" if "/" in word else "no directory of PATH has a program"

@@ -64,6 +64,7 @@ class ChildShell:
                 if cell.other_root:
                     self._other_root = True
                     otherroot.import_nothing_more()
+                    otherroot.own_system(self._shell)
             status = self._run_body(cell)
             interpreter.end_interpreter()
         except KeyboardInterrupt as stopped:
@@ -174,8 +175,8 @@ class ChildShell:
             error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
             if isinstance(error, OSError) and error.errno == errno.EBADF:
                 error.add_note(_FILES_HINT)
-            if isinstance(error, ModuleNotFoundError) and self._other_root:
-                error.add_note(otherroot.HINT)
+            if self._other_root:
+                otherroot.explain(error)
             if not isinstance(error, SystemExit):
                 show(exc_tuple, *args, **options)
 

@@ -13,6 +13,7 @@ import io
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
 
 # What IPython, display and errors import late.  Some are of the front end's and may be absent.
 _MODULES: Final = (
-    "cloudpickle",
+    "IPython.core.magics.execution", "IPython.core.magics.osm", "IPython.core.magics.script",
+    "asyncio.subprocess", "cloudpickle",
     "encodings.idna", "encodings.latin_1", "pdb", "pexpect",
     "ptyprocess", "pwd", "socket", "subprocess",
 )  # fmt: skip
 
-HINT: Final = (
+_HINT: Final = (
     "It was not imported before the change of root, and modules of the new root are left alone: "
     "import it in an earlier cell, or use --fresh to run the new root's own python3."
 )
@@ -82,3 +84,25 @@ def import_nothing_more() -> None:
         module: Any = sys.modules.get(name)
         if module is not None:
             module.os = pretending
+
+
+def own_system(shell: InteractiveShell) -> None:
+    """Run `!command` without a terminal where this root has none to give."""
+    if not Path("/dev/ptmx").exists():
+        changed: Any = shell
+        changed.system = changed.system_raw
+
+
+def explain(error: BaseException | None) -> None:
+    """Add to an error why it is so in this root, where that is known, and what to type."""
+    if isinstance(error, ModuleNotFoundError):
+        error.add_note(_HINT)
+    elif isinstance(error, FileNotFoundError) and error.filename in _shells():
+        error.add_note(
+            f"!commands and %%bash are run by {error.filename}, which this root does not have: "
+            f"%rootfs DIR {error.filename}   copies it."
+        )
+
+
+def _shells() -> set[str]:
+    return {"/bin/sh", os.environ.get("SHELL", "/bin/sh"), "bash", "sh"}

@@ -61,11 +61,15 @@ class Rootfs:
         fresh = [entry for entry in files if entry.state != "same"]
         copied = "would be copied" if self.plan.wish.dry_run else "copied"
         yield (
-            f"{len(files)} files, {readable_size(self.size)}; {copied}: {len(fresh)} files, "
+            f"{_count(files)}, {readable_size(self.size)}; {copied}: {_count(fresh)}, "
             f"{readable_size(sum(entry.size for entry in fresh))}"
         )
         for each in self.missing:
             yield Cell(text=missing_text([each], "", each.needed_by), tone="bad")
+
+
+def _count(files: Sequence[Entry]) -> str:
+    return "1 file" if len(files) == 1 else f"{len(files)} files"
 
 
 def _row(branch: str, entry: Entry) -> tuple[Cell | str, ...]:

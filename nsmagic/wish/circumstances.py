@@ -33,7 +33,8 @@ class Place:
     """The file or directory that a step names, looked up below the root that the step ran in.
 
     `missing` is the first part of `path` that is not there, `near` are names like it that are, and
-    `closed` is the first part that may not be entered or run.  `lacks` is what a program needs to
+    `closed` is the first part that may not be entered or run.  `elsewhere`: a new root does not
+    have it, and this machine does.  `lacks` is what a program needs to
     be started and what is not there, `foreign` the machine that it was built for, if not this one.
     `mount` is where the file system of `path` is mounted.
     """
@@ -43,6 +44,7 @@ class Place:
     near: tuple[str, ...] = ()
     directory: bool = False
     closed: str = ""
+    elsewhere: bool = False
     lacks: tuple[Missing, ...] = ()
     foreign: str = ""
     mount: str = "/"

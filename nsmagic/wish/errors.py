@@ -13,10 +13,15 @@ NsmagicError                 one clean message for a person; the notebook shows 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from nsmagic.wish.steps import Step
+
+
+# A string of more than sixty characters, of which a message shows the start.
+_LONG_STRING: Final = re.compile(r'"((?:[^"\\]|\\.){60})(?:[^"\\]|\\.)+"(?:\.\.\.)?')
 
 
 class NsmagicError(Exception):
@@ -39,7 +44,7 @@ class StepError(NsmagicError):
     """Linux refused one step: `step` says which, `number` its errno, `path` on what (or None)."""
 
     def __init__(self, step: Step, number: int, text: str, path: str | None, hint: str) -> None:
-        call = step.syscall().replace("\n", "\\n")
+        call = _LONG_STRING.sub(r'"\1"...', step.syscall().replace("\n", "\\n"))
         on = "" if path is None or path in call or path.startswith("/proc/") else f" on {path}"
         name = errno.errorcode.get(number, str(number))
         super().__init__(f"{call} failed{on}: {text} ({name})", hint=hint)

@@ -135,6 +135,12 @@ _KEEPERS = (
 _ROOTS = (
     hint(
         (Chroot, Chdir), "ENOENT",
+        "~ and $NAME are not expanded in the line of a magic.",
+        "Write the whole path; the body of the cell knows both.",
+        when=lambda r: any(part[:1] in ("~", "$") for part in r.place.missing.split("/")),
+    ),
+    hint(
+        (Chroot, Chdir), "ENOENT",
         "{p.missing} does not exist {r.where}.{r.near}",
         when=lambda r: bool(r.place.missing),
     ),
@@ -164,16 +170,19 @@ _PROGRAMS = (
     hint(
         (Exec,), "ENOENT",
         "There is no {p.missing} {r.where}.{r.near}",
+        "{r.copy}",
         when=lambda r: r.place.missing.startswith("/"),
     ),
     hint(
         (Exec,), "ENOENT",
         "No directory of PATH has a program {p.missing} {r.where}.{r.near}",
+        "{r.copy}",
         when=lambda r: bool(r.place.missing),
     ),
     hint(
         (Exec,), "EACCES",
         "{p.path} is a directory, not a program.",
+        "If it is an option's value, attach it with =, as in --mount-proc={p.path}.",
         when=lambda r: r.place.directory,
     ),
     hint(

@@ -6,7 +6,7 @@ As of util-linux 2.43-devel (lsns.c and lsns.8.adoc at 39465c780).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from nsmagic.wish.errors import WishError
@@ -126,8 +126,8 @@ LSNS = Table(
         _value("type", "t", _WHICH, "only this type; may be given more than once", _TYPE, "types"),
         _value("task", "p", _WHICH, "only those that this process is in", _TASK, "task"),
         _flag("persistent", "P", _WHICH, "only those without processes"),
-        _value("filter", "Q", _WHICH, "not here: use .where(...) of the result", _EXPRESSION,
-               "filter"),
+        replace(_value("filter", "Q", _WHICH, "not here: use .where(...) of the result",
+                       _EXPRESSION, "filter"), hidden=True),
         Option(name="tree", short="T", group=_SHOW, field="tree", kind=_TREE, bare="owner",
                argument=Argument.OPTIONAL,
                help="a tree of processes, parents or owners (owner if <rel> is left out)"),

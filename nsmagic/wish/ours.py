@@ -105,7 +105,25 @@ def parse(table: Table, words: Sequence[str], names: Names) -> Parsed:
         _apply(given, _read(table, given, names), ours if mine else fields)
     if found.problem is not None:
         raise found.problem
+    _refuse_typography(table, found.rest)
     return Parsed(values=fields, ours=Ours(**ours), program=found.rest, among=found.among)
+
+
+def _refuse_typography(table: Table, rest: Sequence[str]) -> None:
+    """Say what is wrong with a dash from a web page, and with a comment, before it is a program."""
+    first = rest[0] if rest else ""
+    if first[:1] in ("–", "—", "−"):
+        meant = first.lstrip("–—−-")
+        dashes = "--" if len(meant) > 1 else "-"
+        raise WishError(
+            f"{table.program}: {first} begins with a typographic dash, as web pages make them of -",
+            hint=f"Type {dashes}{meant}",
+        )
+    if first[:1] == "#":
+        raise WishError(
+            f"{table.program}: the line of a magic takes no comment: {' '.join(rest)}",
+            hint="Put it on a line of its own, in the body.",
+        )
 
 
 def _apply(given: Given, value: object, fields: dict[str, Any]) -> None:

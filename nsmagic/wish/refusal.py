@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -74,6 +75,13 @@ class Refusal:
         """What the program lacks to be started, and what to type."""
         program = self.step.argv[0] if isinstance(self.step, Exec) else self.place.path
         return missing_text(self.place.lacks, self.root, program)
+
+    @property
+    def copy(self) -> str:
+        """What copies the program into the new root, if this machine has it; else nothing."""
+        if not self.place.elsewhere or not isinstance(self.step, Exec):
+            return ""
+        return f"{shlex.join(('%rootfs', self.root, self.step.argv[0]))}   copies it there."
 
     @property
     def full(self) -> tuple[str, ...]:
@@ -170,7 +178,7 @@ class Hint:
     def text(self, refusal: Refusal) -> str:
         """Return the row filled in: one line why, one line what to type."""
         known = {"r": refusal, "s": refusal.step, "p": refusal.place, "f": refusal.facts}
-        return "\n".join(line.format(**known) for line in (self.why, self.fix) if line)
+        return "\n".join(filter(None, (line.format(**known) for line in (self.why, self.fix))))
 
 
 def hint(

@@ -114,9 +114,32 @@ def test_without_the_loader(notebook: KernelDriver) -> None:
     assert "in the new root bare" in refused(notebook, "%chroot bare nothing-such")
 
 
+def test_shell_commands_of_a_python_body(notebook: KernelDriver) -> None:
+    cell = "%%chroot appdir\nprint('a')\n!echo b; ls /usr\nprint('c')\nx = !echo d\nprint(x[0])"
+    run = notebook.run(cell, raise_error=True)
+    below = sorted(os.listdir(appdir(notebook) / "usr"))
+    assert run.stdout.replace("\r", "").split() == ["a", "b", *below, "c", "d"]
+    assert notebook.run("%%chroot appdir\n%%bash\necho $PWD", raise_error=True).stdout == "/\n"
+    notebook.run("%rootfs only ls", raise_error=True)
+    error = notebook.run("%%chroot only\n!ls").error
+    assert error is not None
+    assert "this root does not have: %rootfs DIR" in "".join(error["traceback"])
+
+
+def test_what_this_machine_has_can_be_copied(notebook: KernelDriver) -> None:
+    text = refused(notebook, "%%chroot appdir cat\nx")
+    assert text.endswith("%rootfs appdir cat   copies it there.")
+    text = refused(notebook, "%%chroot --fresh appdir\n1")
+    assert "%rootfs appdir python3   copies it there." in text
+    assert len(text) < 500
+    assert "Programs with such a name: bash" in refused(notebook, "%%chroot appdir bsh\nls")
+
+
 def test_refusals_of_the_root(notebook: KernelDriver) -> None:
     folder = appdir(notebook).parent
     assert f"{folder}/nowhere does not exist" in refused(notebook, "%%chroot nowhere\n1")
+    for path in ("$HOME", "~", "~/x"):
+        assert "~ and $NAME are not expanded" in refused(notebook, f"%%chroot {path}\n1")
     assert "appdir/bin/bash is not a directory" in refused(notebook, "%%chroot appdir/bin/bash\n1")
 
 

@@ -175,6 +175,21 @@ def test_help_ends_the_line(line: str) -> None:
     assert unshare_wish(line, NAMES)[2] == ()
 
 
+@pytest.mark.parametrize(
+    ("line", "message", "hint"),
+    [
+        ("–pid", "typographic dash", "Type --pid"),
+        ("-p —net bash", "typographic dash", "Type --net"),
+        ("–p", "typographic dash", "Type -p"),
+        ("--pid # why", "takes no comment: # why", "on a line of its own"),
+    ],
+)
+def test_what_web_pages_make_of_a_line(line: str, message: str, hint: str) -> None:
+    with pytest.raises(WishError, match=message) as refused:
+        wish(line)
+    assert hint in refused.value.hint
+
+
 def test_stacked_lines_settle_as_one() -> None:
     first, _, _ = read_unshare("--monotonic 5 -r", NAMES)
     second, _, _ = read_unshare("--time --map-groups=0:0:1", NAMES)
