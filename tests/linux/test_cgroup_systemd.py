@@ -69,7 +69,7 @@ class Machine:
         children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children")
         self.pid = self._when(lambda: int(children.read_text()))
         self._when(lambda: Path(f"/proc/{self.pid}/root/run/systemd/private").lstat())
-        self._inside("systemctl", "start", "dbus.socket", f"user@{self.uid}")
+        self.inside("systemctl", "start", "dbus.socket", f"user@{self.uid}")
 
     def _when(self, there: Any) -> Any:  # noqa: ANN401
         deadline = time.monotonic() + 60
@@ -80,7 +80,8 @@ class Machine:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)  # systemd tells nobody outside when it has come that far
 
-    def _inside(self, *command: str) -> None:
+    def inside(self, *command: str) -> None:
+        """Run a program as root in it."""
         subprocess.run(["nsenter", "--target", str(self.pid), "--all", *command], check=True)
 
     def tried(self, unit: str, slice_: str, bus: str = "") -> dict[str, Any]:
@@ -135,6 +136,16 @@ class TestSystemd:
         said = machine.tried("hub", "system.slice")
         assert "is no part of your login session" in said["hint"]
         assert said["before"] == said["after"]
+
+    def test_a_controller_that_users_do_not_get_is_typed_for(self, machine: Machine) -> None:
+        said = machine.tried("session-3", f"user-{machine.uid}.slice", "LIMITS=io=9:9:rbps=1M")
+        assert f"user@{machine.uid}.service has no io for the groups in it" in said["hint"]
+        typed = said["hint"].rpartition("after: ")[2].replace("sudo ", "")
+        machine.inside("sh", "-ec", f"{typed} && systemctl restart user@{machine.uid}")
+        said = machine.tried("session-4", f"user-{machine.uid}.slice", "LIMITS=io=9:9:rbps=1M")
+        assert said["kind"] == "systemd"
+        assert "io" in said["controllers"]
+        assert "no block device 9:9" in said["error"]
 
     def test_beside_others_of_the_user_manager(self, machine: Machine) -> None:
         """A terminal of a desktop is a unit of the user manager, and its slice the user's."""

@@ -15,7 +15,8 @@ from typing import Final
 from nsmagic.linux.cgroups.hierarchies import Hierarchy
 from nsmagic.linux.processes import read_processes
 
-SIBLING, ROOT_GROUP, POPULATED, PLAIN = "sibling", "root", "populated", "plain"
+SIBLING, SYSTEMD, POPULATED = "sibling", "systemd", "populated"
+ROOT_GROUP, PLAIN = "root", "plain"
 _DELEGATE: Final = ("user.delegate", "trusted.delegate")  # set by systemd, 251 and before
 
 

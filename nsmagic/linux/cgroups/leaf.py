@@ -26,7 +26,7 @@ def move_to_leaf(found: Candidate, undo: ExitStack) -> Path:
     Then the group may have controllers, and other groups beside the leaf.  On `undo` goes the way
     back: controllers off, processes back, leaf removed.
     """
-    leaf = found.directory / f"nsmagic-{os.getpid()}-leaf"
+    leaf = found.directory / f"nsmagic-{os.getpid()}.kernel"  # no box can be called so
     leaf.mkdir()
     undo.callback(_back, found.directory, leaf)
     for _ in range(_ROUNDS):  # while processes are moved, they fork

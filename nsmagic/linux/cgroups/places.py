@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from nsmagic.linux.cgroups import candidates, systemd
-from nsmagic.linux.cgroups.candidates import POPULATED, Candidate, descendants
+from nsmagic.linux.cgroups.candidates import POPULATED, SYSTEMD, Candidate, descendants
 from nsmagic.linux.cgroups.hierarchies import Hierarchies, read_hierarchies
 from nsmagic.linux.cgroups.leaf import leaf_note, move_to_leaf
 from nsmagic.linux.cgroups.remedies import missing_controller, no_place
@@ -26,7 +26,7 @@ from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.limits import Row
 
 VARIABLE: Final = "NSMAGIC_CGROUP"
-_MOVES: Final = (systemd.SYSTEMD, POPULATED)
+_MOVES: Final = (SYSTEMD, POPULATED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,12 +105,12 @@ class Places:
         missing: Mapping[str, str], hierarchies: Hierarchies,
     ) -> Place:  # fmt: skip
         note = ""
-        if found.kind == systemd.SYSTEMD:
-            found = replace(self._scope(hierarchies), kind=systemd.SYSTEMD)
+        if found.kind == SYSTEMD:
+            found = replace(self._scope(hierarchies), kind=SYSTEMD)
         enabled = found.enabled
         if found.kind in _MOVES:
             leaf = move_to_leaf(found, self._undo)
-            note = systemd.moved(leaf) if found.kind == systemd.SYSTEMD else leaf_note(leaf)
+            note = systemd.moved(leaf) if found.kind == SYSTEMD else leaf_note(leaf)
         if found.addable and (needed - enabled or found.kind in _MOVES):
             enabled |= _enable(found.directory, found.addable, needed)
         return _place(found, enabled, v1, missing, hierarchies, note)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from nsmagic.linux.cgroups.candidates import PLAIN, Candidate, has_user_manager, words
+from nsmagic.linux.cgroups.candidates import PLAIN, SYSTEMD, Candidate, words
 from nsmagic.linux.cgroups.hierarchies import Hierarchies
 from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.limits import Row
@@ -102,16 +102,35 @@ def _fix_v1(v1: Sequence[str], needed: frozenset[str], hierarchies: Hierarchies)
 def _fix(tried: Sequence[Candidate], needed: frozenset[str]) -> list[str]:
     if any("read-only" in candidate.refusal for candidate in tried):
         return [f"Start the container with: {_DOCKER}"]
-    if os.geteuid() != 0 and (has_user_manager() or _SYSTEMD.exists()):
-        return [f"Start the notebook with: {_DELEGATED}"]
     if os.geteuid() != 0:
-        top = tried[-1].directory if tried else Path("/sys/fs/cgroup")
-        user = os.environ.get("USER") or str(os.geteuid())
-        return [f"Start the notebook with: sudo sh -c {shlex.quote(_given(top, user))}"]
+        return [_for_a_user(tried)]
     for candidate in (each for each in tried if not each.refusal):
         if needed <= words(candidate.directory / "cgroup.controllers"):
             return _switched_on(candidate, needed)
     return ["Or name a group of your own: NSMAGIC_CGROUP=/sys/fs/cgroup/..."] if tried else []
+
+
+def _for_a_user(tried: Sequence[Candidate]) -> str:
+    """Return what an ordinary user, or root for that user, types to have groups."""
+    manager = next((each for each in tried if each.kind == SYSTEMD), None)
+    if manager is not None and not manager.refusal:
+        folder = "/etc/systemd/system/user@.service.d"
+        lines = r"printf '[Service]\nDelegate=yes\n'"
+        return (
+            "systemd gives its users only some controllers; to have all, log out and in again "
+            f"after: sudo mkdir -p {folder} && {lines} | sudo tee {folder}/nsmagic.conf && "
+            "sudo systemctl daemon-reload"
+        )
+    if manager is not None and manager.directory.name.endswith(".service"):
+        return (
+            f"Whoever runs {manager.directory.name} can add to it: Delegate=yes and "
+            "DelegateSubgroup=notebook (systemd 254)"
+        )
+    if manager is not None or _SYSTEMD.exists():
+        return f"Start the notebook with: {_DELEGATED}"
+    top = tried[-1].directory if tried else Path("/sys/fs/cgroup")
+    user = os.environ.get("USER") or str(os.geteuid())
+    return f"Start the notebook with: sudo sh -c {shlex.quote(_given(top, user))}"
 
 
 def _given(top: Path, user: str) -> str:

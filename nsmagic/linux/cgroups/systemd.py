@@ -11,14 +11,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from nsmagic.linux.cgroups.candidates import Candidate, has_user_manager, runtime_directory, words
+from nsmagic.linux.cgroups.candidates import (
+    SYSTEMD,
+    Candidate,
+    has_user_manager,
+    runtime_directory,
+    words,
+)
 from nsmagic.linux.cgroups.hierarchies import Hierarchy
 from nsmagic.wish.errors import CgroupError
 
 if TYPE_CHECKING:
     from jeepney.io.blocking import DBusConnection
 
-SYSTEMD: Final = "systemd"
 _SECONDS: Final = 10.0
 _NAME: Final = "org.freedesktop.systemd1"
 _PATH: Final = "/org/freedesktop/systemd1"
