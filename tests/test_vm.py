@@ -29,10 +29,12 @@ KERNELS = [
 BOOT = 300  # s; the first boot downloads the image
 AGAIN = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=5"]
 ALL = [*AGAIN, "-m", "linux and not vm and not browser and not slow"]
-# One file for each thing that differs: bodies, stopping, who ends a tree, kept files, the lab.
+# One file for each thing that differs: bodies, stopping, who ends a tree, kept files, the lab,
+# whole kernels.
 CORE = [*ALL, "tests/notebook/test_python_body.py", "tests/notebook/test_body_ends.py"]
 CORE += ["tests/run/test_tree.py", "tests/run/test_keeper.py", "tests/run/test_persist.py"]
 CORE += ["tests/notebook/test_other_root.py", "tests/test_notebooks.py"]
+CORE += ["tests/notebook/test_boxed_limits.py"]
 CGROUPS = [*ALL, "tests/linux/test_cgroups.py", "tests/linux/test_cgroup_places.py"]
 CGROUPS += ["tests/notebook/test_cgroup.py"]
 CGROUPS += ["tests/linux/test_cgroup_systemd.py"]
