@@ -207,6 +207,23 @@ def test_on_v1_groups_are_children_of_our_own() -> None:
     assert made.v1["memory"].parent == place.v1["memory"]
 
 
+@root_only
+@needs(groups_with_limits, v1_memory)
+def test_the_same_where_there_is_only_v1() -> None:
+    """The groups' tests once more, where cgroup v2 is not even mounted beside v1."""
+    unmount = "umount $(findmnt --noheadings --output TARGET --types cgroup2)"
+    chosen = "TestMemory or TestEnd or TestPids or TestBlocked or frozen or spelling"
+    tests = [Path(__file__).with_name(name) for name in ("test_cgroups.py", Path(__file__).name)]
+    pytest_again = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen]
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-ec", f'{unmount}; exec "$@"',
+         "sh", *pytest_again, *tests],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
+
+
 @needs(groups_with_limits, v1_memory)
 def test_what_v1_cannot_do_is_said() -> None:
     with pytest.raises(CgroupError, match=r"memhigh exists on cgroup v2 only.*v1") as caught:

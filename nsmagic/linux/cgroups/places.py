@@ -83,7 +83,7 @@ class Places:
         hierarchies = read_hierarchies()
         paths = named_paths(hierarchies)
         v1, missing = _v1(hierarchies, paths)
-        needed = frozenset(filter(None, (_needed(row, v1, missing) for row in rows)))
+        needed = frozenset(filter(None, (_needed(row, v1, missing, hierarchies) for row in rows)))
         tried: list[Candidate] = []
         for candidate in survey(hierarchies, self._pid):
             if not candidate.refusal and needed <= candidate.controllers:
@@ -126,11 +126,14 @@ class Places:
         return next(candidates.own_group(now, self._pid))
 
 
-def _needed(row: Row, v1: Mapping[str, Path], missing: Mapping[str, str]) -> str:
+def _needed(
+    row: Row, v1: Mapping[str, Path], missing: Mapping[str, str], hierarchies: Hierarchies
+) -> str:
     """Return the controller of cgroup v2 that a limit needs; empty where v1 has it."""
     if row.v1 is not None and row.v1.controller in v1:
         return ""
-    if row.v2 is None or row.v2.controller in v1:
+    on_v1 = frozenset[str]().union(*(each.controllers for each in hierarchies.v1))
+    if row.v2 is None or (row.v1 is None and row.v2.controller in on_v1):
         if row.emulated:
             return ""
         raise missing_controller(row, missing)

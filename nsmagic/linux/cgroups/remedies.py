@@ -15,6 +15,7 @@ from nsmagic.wish.limits import Row
 
 _DELEGATED: Final = "systemd-run --user --scope -p Delegate=yes jupyter lab"
 _SYSTEMD: Final = Path("/run/systemd/system")  # sd_booted(3)
+_ON_V1: Final = {"io": "blkio"}
 _DOCKER: Final = (
     "docker run --privileged --cgroupns=private ...   (or, from Docker 28 on, "
     "--security-opt writable-cgroups=true)"
@@ -32,21 +33,40 @@ def no_place(
             hint="As root: mount -t cgroup2 none /sys/fs/cgroup",
         )
     if not rows:
+        readonly = [f"{path} is mounted read-only" for path in _readonly(hierarchies)]
         return CgroupError(
             "no cgroup can be made here",
-            hint="\n".join([*_why(tried, needed), *_fix(tried, needed)]),
+            hint="\n".join(dict.fromkeys([*readonly, *_why(tried, needed), *_fix(tried, needed)])),
         )
     keys = [row.key for row in rows if row.v2 is not None and row.v2.controller in needed]
-    what = _and(sorted(needed))
     plural = "controllers" if len(needed) > 1 else "controller"
     verb = "need" if len(keys) > 1 else "needs"
-    v1 = [f"cgroup v1 {name}: {why}" for name, why in sorted(missing.items()) if name in needed]
     return CgroupError(
-        f"{_and(keys)} {verb} the {what} {plural} of cgroups, which groups made here do not have",
-        hint="\n".join(
-            [*v1, *_why(tried, needed), *(_fix_v1(v1, needed, hierarchies) or _fix(tried, needed))]
-        ),
+        f"{_and(keys)} {verb} the {_and(sorted(needed))} {plural} of cgroups, which groups made "
+        "here do not have",
+        hint="\n".join(_explained(needed, hierarchies, tried, missing)),
     )
+
+
+def _readonly(hierarchies: Hierarchies) -> list[Path]:
+    return [each.point for each in hierarchies.v1 if each.readonly]
+
+
+def _explained(
+    needed: frozenset[str], hierarchies: Hierarchies, tried: Sequence[Candidate],
+    missing: Mapping[str, str],
+) -> list[str]:  # fmt: skip
+    """Return why, for each version that has the controllers, and what to type for it."""
+    on_v2 = hierarchies.v2.controllers if hierarchies.v2 is not None else frozenset[str]()
+    v1 = {name: missing[alias] for name in needed if (alias := _ON_V1.get(name, name)) in missing}
+    lines = [f"cgroup v1 {_ON_V1.get(name, name)}: {why}" for name, why in sorted(v1.items())]
+    if none := needed - on_v2 - v1.keys():
+        return [f"This Linux has no controller {_and(sorted(none))}: see /proc/cgroups."]
+    if needed & on_v2:
+        return [*lines, *_why(tried, needed), *_fix(tried, needed)]
+    if any("read-only" in why for why in v1.values()):
+        return [*lines, f"Start the container with: {_DOCKER}"]
+    return [*lines, *_fix_v1(frozenset(_ON_V1.get(name, name) for name in v1), hierarchies)]
 
 
 def missing_controller(row: Row, missing: Mapping[str, str]) -> CgroupError:
@@ -86,9 +106,9 @@ def _why(tried: Sequence[Candidate], needed: frozenset[str]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _fix_v1(v1: Sequence[str], needed: frozenset[str], hierarchies: Hierarchies) -> list[str]:
+def _fix_v1(needed: frozenset[str], hierarchies: Hierarchies) -> list[str]:
     """Return how root gives an ordinary user groups of cgroup v1."""
-    if os.geteuid() == 0 or not v1 or any("read-only" in line for line in v1):
+    if os.geteuid() == 0:
         return []
     mounts = [each for each in hierarchies.v1 if each.controllers & needed]
     user = os.environ.get("USER") or str(os.geteuid())
