@@ -10,9 +10,9 @@ import os
 import pwd
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
-from nsmagic.linux.processes import read_command
 from nsmagic.linux.rooted import walk
 from nsmagic.wish.values import Kind
 
@@ -113,12 +113,13 @@ def variables(start: str) -> Offers:
 
 
 def processes(start: str) -> Offers:
-    """Yield PIDs, the youngest first, with their command."""
+    """Yield PIDs, the youngest first, with their command; no threads of Linux, no zombies."""
     pids = sorted((int(name) for name in os.listdir("/proc") if name.isdecimal()), reverse=True)
     for pid in [each for each in pids if str(each).startswith(start)][:_MOST_PROCESSES]:
-        command = read_command(pid)
-        if command:
-            yield str(pid), command
+        with suppress(OSError):
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").strip()
+            if command:
+                yield str(pid), os.fsdecode(command)
 
 
 OFFERS: Final[dict[str, Callable[[str], Offers]]] = {

@@ -26,6 +26,10 @@ _LONGEST_MEANING: Final = 44
 _UNBROKEN: Final = str.maketrans({" ": "\xa0", "-": "\u2011"})
 
 
+# Sources that later layers add when they are loaded.
+SOURCES: Final[dict[str, Callable[[str], Iterator[tuple[str, str]]]]] = {}
+
+
 class _Nothing(list[SimpleCompletion]):
     """Empty, but not to IPython, which otherwise offers Python names and files instead."""
 
@@ -115,7 +119,7 @@ class LineCompleter:
         """The sources that only the notebook has."""
         return {
             "variable": self._variables, "box": self._boxes, "subject": self._subjects,
-            "target": self._subjects, "cgroup": self._cgroups,
+            "target": self._subjects, "cgroup": self._cgroups, **SOURCES,
         }  # fmt: skip
 
     def _variables(self, start: str) -> Iterator[tuple[str, str]]:

@@ -35,7 +35,7 @@ VERBS: Final = (
 _GROUP = "Options"
 _VERB: Final = Kind(
     metavar="<verb>", example="show", read=lambda text, _: text,
-    choices=tuple(verb.word for verb in VERBS),
+    choices=tuple(verb.word for verb in VERBS), meanings=tuple(verb.help for verb in VERBS),
 )  # fmt: skip
 
 BOX: Final = Table(

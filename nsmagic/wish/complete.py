@@ -115,7 +115,8 @@ def _values(
         prefix, last = f"{prefix}+", last[1:]
     done = set(listed.split(kind.many)) if comma else set()
     kept = prefix + listed + comma
-    found = [(choice, help_text) for choice in kind.choices if choice.startswith(last)]
+    meanings = kind.meanings or (help_text or kind.metavar,) * len(kind.choices)
+    found = [pair for pair in zip(kind.choices, meanings, strict=True) if pair[0].startswith(last)]
     found += source(kind, last)
     if not found and not start and not kind.choices and not kind.source:
         found = [(kind.example, f"for example: {help_text}")]

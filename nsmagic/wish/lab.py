@@ -33,8 +33,9 @@ LAB = Table(
     operands="VERB [WORD...]",
     permute=True,
     takes=(
-        Kind(metavar="VERB", example="progress", read=lambda text, _: text, choices=tuple(VERBS)),
-        Kind(metavar="WORD", example="namespaces", read=lambda text, _: text),
+        Kind(metavar="VERB", example="progress", read=lambda text, _: text, choices=tuple(VERBS),
+             meanings=tuple(text for _, text in VERBS.values())),
+        Kind(metavar="WORD", example="01-processes", read=lambda text, _: text, source="lab"),
     ),
     example="%lab progress",
     options=(

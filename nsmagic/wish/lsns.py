@@ -93,11 +93,30 @@ def _whom(text: str, _: Names) -> str:
     return text
 
 
-_TYPE = Kind(metavar="<name>", example="net", read=_type, choices=tuple(BY_NAME))
+SUBJECTS: Final = ("the kernel of this notebook", "PID 1 of this machine")  # SELF, HOST
+_TYPE = Kind(
+    metavar="<name>",
+    example="net",
+    read=_type,
+    choices=tuple(BY_NAME),
+    meanings=tuple(row.isolates for row in NAMESPACES),
+)
 _TREE = Kind(metavar="<rel>", example="owner", read=_tree, choices=TREES)
-_LIST = Kind(metavar="<list>", example="+PNS,ONS", read=_columns, choices=COLUMN_NAMES, many=",")
+_LIST = Kind(
+    metavar="<list>",
+    example="+PNS,ONS",
+    read=_columns,
+    choices=COLUMN_NAMES,
+    meanings=tuple(column.help for column in COLUMNS),
+    many=",",
+)
 _TASK = Kind(
-    metavar="<pid>|<box>", example="self", read=_whom, choices=(SELF, HOST), source="subject"
+    metavar="<pid>|<box>",
+    example="self",
+    read=_whom,
+    choices=(SELF, HOST),
+    meanings=SUBJECTS,
+    source="subject",
 )
 _EXPRESSION = Kind(metavar="<expr>", example="NPROCS > 1", read=_whom)
 _SHOW, _WHICH = "What is shown", "Which namespaces"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from nsmagic.wish import values
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.getopt import Option, Table, split_line
-from nsmagic.wish.lsns import HOST, SELF
+from nsmagic.wish.lsns import HOST, SELF, SUBJECTS
 from nsmagic.wish.ours import asks, parse
 from nsmagic.wish.values import Names
 
@@ -17,7 +17,7 @@ NSDIFF = Table(
     "\nnotebook's kernel.",
     operands="[<pid>|<box>|self|host]...",
     permute=True,
-    takes=(replace(values.SUBJECT, choices=(SELF, HOST)),),
+    takes=(replace(values.SUBJECT, choices=(SELF, HOST), meanings=SUBJECTS),),
     example="%nsdiff self host",
     options=(
         Option(name="last", group="Options", field="last",

@@ -18,7 +18,12 @@ from nsmagic.wish.ours import asks, parse
 from nsmagic.wish.values import Names
 
 _SIDES: Final = replace(
-    values.SUBJECT, metavar="<side>,<side>", example="host,web", choices=(HOST, SELF), many=","
+    values.SUBJECT,
+    metavar="<side>,<side>",
+    example="host,web",
+    choices=(HOST, SELF),
+    meanings=("where this notebook is", "the same"),
+    many=",",
 )
 _SECONDS: Final = 60.0
 

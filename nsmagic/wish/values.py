@@ -33,8 +33,8 @@ class Names(Protocol):
 class Kind:
     """What a value may be; `show` undoes `read`.
 
-    Completion offers `choices` and what `source` has: a name in `nsmagic.linux.offers` or in the
-    notebook.  With `many` the value is a list with that between its parts.
+    Completion offers `choices`, each with its one of `meanings`, and what `source` has: a name in
+    `nsmagic.linux.offers` or in the notebook.  With `many` the value is a list with that between.
     """
 
     metavar: str
@@ -42,6 +42,7 @@ class Kind:
     read: Callable[[str, Names], object]
     show: Callable[[Any], str] = str
     choices: tuple[str, ...] = ()
+    meanings: tuple[str, ...] = ()
     source: str = ""
     many: str = ""
 
@@ -228,6 +229,10 @@ def _anything(text: str, _: Names) -> str:
 
 
 _MODES = ("slave", "shared", "private", "unchanged")
+_MODES_MEAN = (
+    "mounts made outside appear inside", "mounts appear on both sides",
+    "no mount appears on the other side", "as it is outside",
+)  # fmt: skip
 _VERDICTS = ("allow", "deny")
 
 FILE = Kind(metavar="<file>", example="/run/lab/ns", read=_text, source="file")
@@ -248,7 +253,11 @@ ID_MAP = Kind(
     choices=SUB_IDS,
 )  # fmt: skip
 PROPAGATION = Kind(
-    metavar="|".join(_MODES), example="private", read=_one_of(*_MODES), choices=_MODES
+    metavar="|".join(_MODES),
+    example="private",
+    read=_one_of(*_MODES),
+    choices=_MODES,
+    meanings=_MODES_MEAN,
 )
 SETGROUPS = Kind(
     metavar="|".join(_VERDICTS), example="deny", read=_one_of(*_VERDICTS), choices=_VERDICTS

@@ -23,6 +23,7 @@ VALUES = {
     "uid": "5", "gid": "5", "user": "root", "group": "root", "userspec": "root:root",
     "file": "a b", "directory": "dir/", "program": "bash", "environment": "HOME",
     "variable": "name", "subject": "self", "target": "web", "box": "web", "cgroup": "web",
+    "lab": "01-processes",
 }  # fmt: skip
 
 
