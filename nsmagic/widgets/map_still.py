@@ -12,7 +12,10 @@ from nsmagic.widgets.map_facts import Group, Picture, Space
 
 _LABEL, _STEP, _ROW, _CHIP, _HEAD = 216, 112, 40, 26, 34  # pixels
 MOST_ROWS: Final = 40
+# Who shares the first of these stands together.
+_KIN: Final = ("user", "net", "pid", "mnt", "uts", "ipc", "cgroup", "time")
 _ORDER: Final = {"self": 0, "box": 1, "": 2, "held": 3}
+_TALL: Final = 5  # rows; the middle of a higher block may be out of sight
 _LONGEST: Final = 28  # characters of a name
 
 
@@ -48,9 +51,11 @@ def ordered(picture: Picture) -> list[Group]:
     own = next((each for each in picture.groups.values() if each.kind == "self"), None)
     shared = {} if own is None else own.links
 
-    def place(group: Group) -> tuple[int, int, list[int]]:
-        apart = sum(group.links.get(kind) != shared.get(kind) for kind in TYPES)
-        return _ORDER[group.kind], apart, [group.links.get(kind, 0) for kind in TYPES]
+    def place(group: Group) -> tuple[int, list[int]]:
+        links = [group.links.get(kind, 0) for kind in _KIN]
+        mine = [shared.get(kind) for kind in _KIN]
+        order = [0 if ino == own_ino else ino for ino, own_ino in zip(links, mine, strict=True)]
+        return _ORDER[group.kind], order
 
     return sorted(picture.groups.values(), key=place)
 
@@ -99,7 +104,8 @@ def _chip(space: Space, column: int, first: int, last: int, base: Picture | None
     yield f'<rect x="{x}" y="{y}" {size} fill="#fff"/>'
     yield f'<rect x="{x}" y="{y}" {size} fill="{tone}" fill-opacity="{opacity}" stroke="{tone}"/>'
     words = f"{mark(space.colour)} {space.ino}"
-    yield _text(x + width // 2, y + height // 2 + 4, words, 'text-anchor="middle"')
+    middle = y + (_CHIP if last - first > _TALL else height) // 2
+    yield _text(x + width // 2, middle + 4, words, 'text-anchor="middle"')
 
 
 def _text(x: int, y: int, text: str, more: str = "") -> str:

@@ -231,7 +231,7 @@ class Panel {
       ctx.lineWidth = ratio;
       ctx.beginPath();
       ctx.moveTo(x, bbox.top);
-      ctx.lineTo(Math.min(x, left + 2 * ratio), top + 14 * ratio);
+      ctx.lineTo(Math.max(left, Math.min(x, left + width)), top + 14 * ratio);
       ctx.stroke();
       ctx.fillStyle = tone;
       ctx.fillText(words, left + 3 * ratio, top + 2 * ratio);

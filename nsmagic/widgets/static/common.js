@@ -75,23 +75,49 @@ function instead(model) {
   return () => rule.remove();
 }
 
-// At most one call for each picture the screen shows.
+// At most one call for each picture the screen shows; what takes long rests four times as long.
 function perFrame(callback) {
-  let waiting = 0;
-  const ask = () => {
-    waiting ||= requestAnimationFrame(() => {
-      waiting = 0;
+  let frame = 0;
+  let timer = 0;
+  let rested = 0;
+  const now = () => {
+    timer = 0;
+    frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      const begun = performance.now();
       callback();
+      const cost = performance.now() - begun;
+      rested = cost > 12 ? begun + 5 * cost : 0;
     });
   };
-  ask.cancel = () => cancelAnimationFrame(waiting);
+  const ask = () => {
+    if (frame || timer) return;
+    const wait = rested - performance.now();
+    if (wait > 0) timer = setTimeout(now, wait);
+    else now();
+  };
+  ask.cancel = () => {
+    cancelAnimationFrame(frame);
+    clearTimeout(timer);
+  };
   return ask;
 }
 
 const ruler = document.createElement("canvas").getContext("2d");
+const fitted = new Map(); // measuring is what takes long
 
 // Shortens text to a width in pixels.
 function fit(text, font, width) {
+  const key = `${text}\n${font}\n${width}`;
+  const known = fitted.get(key);
+  if (known !== undefined) return known;
+  if (fitted.size > 5000) fitted.clear();
+  const found = shorten(text, font, width);
+  fitted.set(key, found);
+  return found;
+}
+
+function shorten(text, font, width) {
   ruler.font = font;
   if (ruler.measureText(text).width <= width) return text;
   let low = 0;

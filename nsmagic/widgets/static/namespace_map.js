@@ -4,7 +4,8 @@
 const ROW = 42;
 const CHIP = 28;
 const HEAD = 30;
-const MOST_ROWS = 120; // more groups than fit on screens are left to the filter
+const MOST_ROWS = 80; // more groups than fit on screens are left to the filter
+const KIN = ["user", "net", "pid", "mnt", "uts", "ipc", "cgroup", "time"]; // as in map_still.py
 const MOST_PROCESSES = 12; // in the details
 
 function merge(facts, change) {
@@ -25,6 +26,11 @@ function merge(facts, change) {
 
 // A number's place in a cycle that leaves out the first, which is for the notebook's own.
 const turn = (names, number) => (number === 0 ? names[0] : names[((number - 1) % (names.length - 1)) + 1]);
+
+function compare(a, b) {
+  const place = a.findIndex((value, index) => value !== b[index]);
+  return place < 0 ? 0 : a[place] - b[place];
+}
 
 class MapView {
   constructor(model, el, facts) {
@@ -102,12 +108,13 @@ class MapView {
     const place = { self: 0, box: 1, "": 2, held: 3 };
     for (const each of all) {
       each.count = Object.keys(each.procs).length;
-      each.apart = this.facts.types.filter((type) => each.links[type] !== own?.links[type]).length;
+      // Who shares the namespaces that matter most stands together; the notebook's own come first.
+      each.order = KIN.map((type) => (each.links[type] === own?.links[type] ? 0 : (each.links[type] ?? 0)));
       each.isNew = each.was === null;
     }
     const found = all.filter((each) => words.every((word) => this.matches(each, word)));
     found.sort((a, b) =>
-      place[a.kind] - place[b.kind] || a.apart - b.apart || (a.key < b.key ? -1 : 1));
+      place[a.kind] - place[b.kind] || compare(a.order, b.order) || (a.key < b.key ? -1 : 1));
     return found;
   }
 
@@ -247,14 +254,16 @@ class MapView {
     const width = step - 2 * pad;
     const height = (block.to - block.from) * ROW + CHIP;
     const key = `${block.type}:${block.ino}${space.state === "gone" ? ":gone" : ""}`;
-    const at = { x, y, width, height, middle: y + height / 2, colour: turn(this.palette, space.colour) };
+    const tall = block.to - block.from > 5; // its middle may be out of sight
+    const at = { x, y, width, height, middle: y + (tall ? CHIP : height) / 2, colour: turn(this.palette, space.colour) };
     const shift = Math.floor((space.colour - 1) / (this.marks.length - 1));
     const mark = turn(this.marks, space.colour && (space.colour + shift - 1) % (this.marks.length - 1) + 1);
     const number = String(block.ino);
-    const shown = [`${mark} ${number}`, `${mark} …${number.slice(-5)}`, `${mark} ${number.slice(-4)}`, number.slice(-4)];
     const font = step < 60 ? "10.5px system-ui" : "12px system-ui";
-    ruler.font = font;
-    const text = shown.find((each) => ruler.measureText(each).width <= width - 4) ?? mark;
+    const fits = (text) => fit(text, font, width - 4) === text; // all digits are of one width
+    const text = fits(`● ${number.replace(/./g, "0")}`) ? `${mark} ${number}`
+      : fits("● …00000") ? `${mark} …${number.slice(-5)}`
+      : fits("● 0000") ? `${mark} ${number.slice(-4)}` : number.slice(-4);
     const isNew = space.state === "new";
     const first = !this.placed.has(key);
     if (first) this.placed.set(key, at);
