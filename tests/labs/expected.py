@@ -59,6 +59,44 @@ CHROOT: Final[Expected] = {
     "reset": (r"playground /",),
 }  # fmt: skip
 
+NAMESPACES: Final[Expected] = {
+    "proc-self-ns": (r"pid_for_children -> 'pid:\[\d+\]'",),
+    "kinds": (r"^8 types: cgroup ipc mnt net pid time user uts",),
+    "uts-inside": (r"^island$",),
+    "uts-outside": (r"^(?!island)\S+",),
+    "compare": (r"^uts +new", r"^ipc +new", r"^net +shared"),
+    "tmpfs-inside": (r"^tmpfs +10240 +0 +10240", r"d/big has 10485760 bytes"),
+    "tmpfs-outside": (r"files in d: 0\nmounts in our playground: 0",),
+    "mountinfo": (r"/d rw,relatime - tmpfs tmpfs rw,size=10240k",),
+    "ps-inside": (r"^ +1 +0 /bin/bash\n +2 +1 ps",),
+    "ps-without": (r"I am process 1\nps sees \d+ processes",),
+    "explain": (r'mount\("proc", "/proc", "proc"',),
+    "nspid-inside": (r"getpid\(\) says 1\nNSpid:\s\d+\s1",),
+    "no-fork": (r"fork: Cannot allocate memory",),
+    "ss-outside": (r"127\.0\.0\.1:\d+",),
+    "ss-inside": (r"^lo +DOWN",),
+    "user-inside": (r"uid=0\(root\)", r"^ +0 +\d+ +1$"),
+    "user-outside": (r"^-",),
+    "user-ordinary": (r"CapEff:\s0+$", r"Operation not permitted"),
+    "time-inside": (r"year",),
+    "time-outside": (r"^up ",),
+    "nsfs": (r"uts is of type nsfs \| a mount point: False", r"cannot open \d+: No such file"),
+    "strace-unshare": (r"unshare\(CLONE_NEWNS\|.*CLONE_NEWPID.*\) = 0(.*\n)*.*clone|SKIP",),
+    "box-enter": (r"^isle$",),
+    "box-diff": (r"^uts .*no$", r"^net .*yes$"),
+    "box-lsns": (r"^\d+ +uts .*isle",),
+    "fd-handle": (r"the process is gone: True\nsetns: 0 \| my host name is now kept",),
+    "findmnt": (r"^/ +\S+ +(private|shared|slave)",),
+    "propagation": (
+        r"private: the child sees a: no\nprivate: the parent sees b: no",
+        r"shared: the child sees a: yes\nshared: the parent sees b: yes",
+        r"slave: the child sees a: yes\nslave: the parent sees b: no",
+    ),
+    "ipc": (r"segments here: 1\nin a new IPC namespace: 0\n/dev/shm/nsmagic-",),
+    "island-check": (r"not done yet",),
+    "clean-up": (r"playground /",),
+}  # fmt: skip
+
 NETWORK: Final[Expected] = {
     "only-lo": (r"^lo +DOWN", r"routes: 0, listening sockets: 0"),
     "lo-down": (r"down: Network is unreachable\nlo is up:   Connection refused",),
@@ -124,6 +162,7 @@ LIMITS: Final[Expected] = {
 EXPECTED: Final[dict[str, Expected]] = {
     "01-processes": PROCESSES,
     "02-chroot": CHROOT,
+    "03-namespaces": NAMESPACES,
     "04-network": NETWORK,
     "05-cgroups": CGROUPS,
     "06-limits-live": LIMITS,

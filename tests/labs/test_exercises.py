@@ -32,6 +32,7 @@ def test_right_passes_and_wrong_is_refused(exercise: Exercise, kernel: KernelDri
     kernel.run(exercise.solution, raise_error=True)
     kernel.run(f"%lab check {exercise.id} --strict", raise_error=True)
     for mistake in exercise.mistakes:
+        kernel.run("%box rm --all")
         kernel.run(mistake.cell, raise_error=True)
         said = kernel.run(f"%lab check {exercise.id} --strict").error
         assert said is not None, mistake.cell

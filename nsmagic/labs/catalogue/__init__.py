@@ -52,6 +52,18 @@ LABS: tuple[Lab, ...] = (
         ),
     ),
     Lab(
+        name="03-namespaces", title="Eight namespaces, three system calls", minutes=60,
+        steps=(
+            Step(title="host names and boxes", needs=("uts",)),
+            Step(title="mounts", needs=("mount",)),
+            Step(title="process numbers", needs=("pid",)),
+            Step(title="network", needs=("net",)),
+            Step(title="users", needs=("user",)),
+            Step(title="time", needs=("time",)),
+            Step(title="shared memory", needs=("ipc",)),
+        ),
+    ),
+    Lab(
         name="04-network", title="A network of one's own", minutes=50,
         steps=(
             Step(title="a new network, port 5000", needs=("net", "ip", "ss")),
