@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Final
 from nsmagic.linux import cgroups
 from nsmagic.notebook.boxing import Boxing, read_boxing
 from nsmagic.notebook.connection import Connection
+from nsmagic.notebook.links import LastWords
 from nsmagic.notebook.meeting import front_place, meeting
-from nsmagic.notebook.relay import LastWords, Relay
+from nsmagic.notebook.relay import Relay
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.result import Result
 from nsmagic.run.sandbox import Sandbox

@@ -8,80 +8,27 @@ kernel's sockets, byte by byte: identities, signatures and encryption are the tw
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from nsmagic.notebook.connection import CHANNELS, Connection
-from nsmagic.notebook.zmtp import Headers, Message, Signer, Stream
+from nsmagic.notebook.links import LastWords, Link, running_cells, words_for
+from nsmagic.notebook.zmtp import Message, Stream
 
 _PIECE: Final = 1 << 18  # bytes copied at a time
 _AGAIN: Final = 0.02  # s until the kernel's socket is looked for again
 _DRAIN: Final = 1.0  # s for what a kernel wrote before it ended, and for a front end to take it in
 _UNTIL_SPOKEN: Final = 10.0  # s from when the kernel hung up until we do too, unless it has ended
-_REQUEST, _REPLY = "execute_request", "execute_reply"
-_ABORTED: Final = {"status": "aborted"}
-
-_Cell = tuple[Headers, int | None]  # the request's header, and the execution count if it is known
-
-
-@dataclass(frozen=True, kw_only=True)
-class LastWords:
-    """The error that the running cell gets in the place of a reply."""
-
-    name: str
-    text: str
-    hint: str = ""
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """The content of an `error` message."""
-        lines = [f"\x1b[31m{self.name}\x1b[0m: {self.text}", *self.hint.splitlines()]
-        return {"ename": self.name, "evalue": self.text, "traceback": lines}
-
-
-@dataclass(eq=False)
-class Link:
-    """One connection of a front end to one channel, and the cells under way on it, by message id.
-
-    `counts` are their execution counts, where the kernel told.
-    """
-
-    channel: str
-    client: socket.socket
-    asked: Stream = field(default_factory=Stream)
-    told: Stream = field(default_factory=Stream)
-    back: asyncio.Task[None] | None = None
-    running: dict[str, Headers] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-    session: str = ""
-
-    def note_asked(self, message: Message) -> None:
-        """Remember a cell that is to run."""
-        if message.header.get("msg_type") == _REQUEST:
-            self.running[str(message.header.get("msg_id"))] = message.header
-
-    def note_told(self, message: Message) -> None:
-        """Remember which cell runs and which one ended."""
-        kind, cell = message.header.get("msg_type"), str(message.parent.get("msg_id"))
-        self.session = str(message.header.get("session", ""))
-        idle = kind == "status" and b'"idle"' in message.content
-        if kind == _REPLY or idle:
-            self.running.pop(cell, None)
-            self.counts.pop(cell, None)
-        elif kind == "execute_input":
-            self.running[cell] = message.parent
-            self.counts[cell] = json.loads(message.content)["execution_count"]
 
 
 class Relay:
     """Listens as `front` says and copies to `kernel`, in a thread of its own, until `close`.
 
-    `answered`: the kernel came so far that it said something.
+    `answered`: the kernel came so far that it said something, or something that only the front end
+    can read (CURVE).
     """
 
     def __init__(self, front: Connection, kernel: Connection) -> None:
@@ -178,6 +125,7 @@ class Relay:
                 for message in stream.feed(data):
                     note(message)
                     self.answered = self.answered or bool(message.parent)
+                self.answered = self.answered or stream.opaque
                 await self._loop.sock_sendall(target, data)
 
     async def _finish(self, words: LastWords | None) -> bool:
@@ -195,31 +143,15 @@ class Relay:
 
     async def _speak(self, words: LastWords, links: Sequence[Link]) -> bool:
         """Send `words` to the cells that run, and wait until the front ends have hung up too."""
-        running = _running(links)
+        running = running_cells(links)
         spoken = [
             self._loop.create_task(self._say(link.client, data))
             for link in links
-            if link.told.between and (data := self._data(link, words, running))
+            if link.told.between and (data := words_for(link, self._front, words, running))
         ]
         if spoken:
             await asyncio.wait(spoken, timeout=_DRAIN)
         return bool(spoken)
-
-    def _data(self, link: Link, words: LastWords, running: Mapping[str, _Cell]) -> bytes:
-        """Return what a kernel would write to this link if the running cells had failed."""
-        signer = Signer(key=self._front.key, scheme=self._front.scheme, session=link.session)
-        data = b""
-        if link.channel == "iopub":
-            for parent, _ in running.values():
-                data += signer.message("error", words.content, parent, topic=b"error")
-                idle = {"execution_state": "idle"}
-                data += signer.message("status", idle, parent, topic=b"status")
-        elif link.channel == "shell":
-            for cell, parent in link.running.items():
-                count = running[cell][1] if cell in running else None
-                reply = {"status": "error", **words.content, "execution_count": count}
-                data += signer.message(_REPLY, reply if cell in running else _ABORTED, parent)
-        return data
 
     async def _say(self, client: socket.socket, data: bytes) -> None:
         with suppress(OSError):  # it hung up
@@ -228,20 +160,6 @@ class Relay:
             # A socket closed with bytes unread would take back what is still on its way, tcp(7).
             while await self._loop.sock_recv(client, _PIECE):
                 pass
-
-
-def _running(links: Sequence[Link]) -> dict[str, _Cell]:
-    """Return the cells that run, of those that wait for a reply, with their execution counts."""
-    begun = {cell: link.counts.get(cell)
-             for link in links if link.channel == "iopub" for cell in link.running}  # fmt: skip
-    found: dict[str, _Cell] = {}
-    for link in links:
-        if link.channel == "shell":
-            asked = list(link.running)
-            # That it began may still have been in the kernel's memory when that was killed.
-            for cell in [cell for cell in asked if cell in begun] or asked[:1]:
-                found[cell] = link.running[cell], begun.get(cell)
-    return found
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -20,6 +20,7 @@ _GREETING: Final = 64  # bytes: signature, version, mechanism, as-server, filler
 _VERSION, _MECHANISM = 10, slice(12, 32)
 _MORE, _LONG, _COMMAND = 1, 2, 4
 _LARGEST: Final = 1 << 20  # of the frames that are looked at; what is larger is output
+_MOST: Final = 1024  # frames of a message; together they may hold 4 * _LARGEST
 _DELIMITER: Final = b"<IDS|MSG>"
 
 Headers = dict[str, Any]
@@ -64,7 +65,7 @@ class Stream:
     def _messages(self) -> Iterator[Message]:
         if not self._greeted and not self._greet():
             return
-        while self._skip_body() and (head := self._head()):
+        while self._skip_body() and not self.opaque and (head := self._head()):
             flags, start, size = head
             if size > _LARGEST:
                 body, self._skip = b"", start + size
@@ -106,6 +107,10 @@ class Stream:
         self._frames.append(body)
         self._more = more
         if more:
+            if len(self._frames) > _MOST or sum(map(len, self._frames)) > 4 * _LARGEST:
+                self.opaque = True  # no Jupyter message: the kernel shall not fill our memory
+                self._frames.clear()
+                self._pending.clear()
             return None
         frames, self._frames = self._frames, []
         return _read(frames)
@@ -116,7 +121,7 @@ def _read(frames: Sequence[bytes]) -> Message | None:
         start = frames.index(_DELIMITER)
         header, parent = (json.loads(part) for part in frames[start + 2 : start + 4])
         return Message(header=dict(header), parent=dict(parent), content=frames[start + 5])
-    except (ValueError, IndexError, TypeError):  # a heartbeat, a subscription, or babble
+    except (ValueError, IndexError, TypeError, RecursionError):  # heartbeat, subscription, babble
         return None
 
 

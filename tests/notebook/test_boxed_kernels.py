@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import nbformat
 import pytest
+from jupyter_client.manager import KernelManager
 from nbclient.client import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -136,6 +137,24 @@ def test_restart_and_death() -> None:
         py.manager.restart_kernel(now=True)
         ready(py)
         assert py.run("6 * 7").result == {"text/plain": "42"}
+
+
+@pytest.mark.parametrize("name", ["py-boxed", "py-ports"])
+def test_encryption_goes_from_end_to_end(name: str) -> None:
+    manager = KernelManager(kernel_name=name, transport_encryption="required")
+    manager.start_kernel()
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=30)
+        reply = client.execute_interactive("1 + 1", timeout=20)
+        assert reply["content"]["status"] == "ok"
+        # What is said in the place of a dead kernel would have to be encrypted as by it.
+        client.execute("import os; os.kill(os.getpid(), 9)")
+        assert wait_for_end(manager.provisioner.pid)  # type: ignore[union-attr]
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
 
 
 def test_cells_that_wait_are_aborted_when_the_kernel_dies() -> None:
@@ -329,6 +348,7 @@ def test_nbclient_shows_why_a_kernel_died() -> None:
 def test_as_an_ordinary_user(as_user: Account) -> None:
     program = """
 import nbformat
+from jupyter_client.manager import KernelManager
 from nbclient.client import NotebookClient
 from nsmagic.linux.copies import build_rootfs
 from nsmagic.linux.rootfs import plan_rootfs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jupyter_client.session import Session
 
-from nsmagic.notebook.zmtp import Signer, Stream
+from nsmagic.notebook.links import Link
+from nsmagic.notebook.zmtp import Message, Signer, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,6 +76,25 @@ def test_what_cannot_be_followed_is_left_alone(greeting: bytes) -> None:
 @given(st.binary(max_size=300))
 def test_babble_is_no_message(data: bytes) -> None:
     follow([GREETING, frame(b"<IDS|MSG>", more=True) + frame(data), data])
+
+
+def test_a_message_without_end_does_not_fill_our_memory() -> None:
+    _, stream = follow([GREETING, READY])
+    for piece in (frame(b"", more=True) * 2000, frame(bytes(2**20), more=True) * 6):
+        assert not list(stream.feed(piece * 3))
+    assert stream.opaque
+    assert not stream.between
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"execution_count": "x"}', b"[" * 99999])
+def test_a_kernel_that_babbles_is_passed_over(content: bytes) -> None:
+    with socket.socket() as client:
+        link = Link(channel="iopub", client=client)
+        for number in range(3000):
+            header = {"msg_type": "execute_input"}
+            link.note_told(Message(header=header, parent={"msg_id": number}, content=content))
+        assert len(link.running) <= 1000
+        assert not link.counts
 
 
 @pytest.mark.parametrize("key", [b"secret", b""])
