@@ -24,7 +24,10 @@ from nsmagic.wish.limits import BY_KEY, Row, parse_limits
 from nsmagic.wish.limits.names import group_name
 
 # How the lines of cgroups' hints begin that say what to do.
-_DO: Final = ("Start ", "As root", "Root can", "Make it", "pip ", "In a ")
+_DO: Final = (
+    "Start ", "As root", "Root can", "Make it", "In a ", "%pip ", "systemd gives ", "It belongs ",
+    "Whoever ",
+)  # fmt: skip
 Trial = Callable[[Cgroup], None]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nsmagic.linux.cgroups.freezing import kill_each
 from nsmagic.linux.cgroups.group import found_group, make_group
 from nsmagic.linux.cgroups.oom import read_counters, report
 from nsmagic.linux.cgroups.oomwatch import OomWatch
@@ -26,7 +27,8 @@ from tests.support.skips import needs, probe
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nsmagic.linux.cgroups.group import Cgroup
+    from nsmagic.linux.cgroups.freezing import kill_each
+from nsmagic.linux.cgroups.group import Cgroup
 
 pytestmark = [pytest.mark.linux, needs(groups_with_limits)]
 MIB = 1 << 20
@@ -364,6 +366,14 @@ class TestEnd:
                 pass
             assert made.remove() == 1
             assert not made.exists()
+
+    def test_one_by_one_as_before_linux_5_14(self, plain: Cgroup) -> None:
+        start(plain, ["sh", "-c", "while :; do sleep 1000 & sleep 0.01; done"])
+        while len(plain.processes()) < 20:
+            pass
+        kill_each(plain, time.monotonic() + 10)
+        assert plain.processes() == frozenset()
+        assert not plain.is_frozen()
 
     @needs(v1_freezer)
     def test_without_cgroup_kill(self) -> None:

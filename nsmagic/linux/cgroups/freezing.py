@@ -92,11 +92,11 @@ def kill(group: Cgroup, *, seconds: float = _SECONDS) -> int:
     if group.v2 is not None and (group.v2 / "cgroup.kill").exists():  # Linux 5.14
         (group.v2 / "cgroup.kill").write_text("1")
         wait_event(group.v2, "populated 0", deadline)
-    _kill_each(group, deadline)
+    kill_each(group, deadline)
     return count
 
 
-def _kill_each(group: Cgroup, deadline: float) -> None:
+def kill_each(group: Cgroup, deadline: float) -> None:
     """Kill one by one while nothing can fork: for old Linux, v1, and who left one hierarchy."""
     while group.processes() - {0}:
         if time.monotonic() > deadline:

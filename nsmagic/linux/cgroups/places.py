@@ -67,7 +67,7 @@ class Places:
         """
         wanted = tuple(rows)
         key = (
-            Path("/proc/self/cgroup").read_text(), os.environ.get(VARIABLE, ""),
+            _own_groups(), os.environ.get(VARIABLE, ""),
             frozenset(row.key for row in wanted),
         )  # fmt: skip
         if key not in self._known:
@@ -124,6 +124,13 @@ class Places:
         now = read_hierarchies().v2
         assert now is not None
         return next(candidates.own_group(now, self._pid))
+
+
+def _own_groups() -> str:
+    try:
+        return Path("/proc/self/cgroup").read_text()
+    except OSError:  # a root without /proc
+        return ""
 
 
 def _needed(

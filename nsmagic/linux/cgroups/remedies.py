@@ -27,6 +27,11 @@ def no_place(
     tried: Sequence[Candidate], missing: Mapping[str, str],
 ) -> CgroupError:  # fmt: skip
     """Return the error that names what is missing, why at each place, and what to type."""
+    if not Path("/proc/self").exists():
+        return CgroupError(
+            "no cgroup can be made: where they are mounted is not known without /proc",
+            hint="As root: mount -t proc proc /proc",
+        )
     if hierarchies.verdict == "none":
         return CgroupError(
             "no cgroup can be made: no cgroup file system is mounted here",
