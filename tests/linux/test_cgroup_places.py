@@ -248,6 +248,12 @@ class TestBlocked:
         assert "mounted read-only" in said["hint"]
         assert "docker run" in said["hint"]
 
+    def test_read_only_in_a_pod(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+        said = self.run(sandboxes.readonly_cgroup)
+        assert "mybinder.org only its owner can change it" in said["hint"]
+        assert "docker" not in said["hint"]
+
     def test_none(self) -> None:
         said = self.run(sandboxes.no_cgroup)
         assert said["error"] == "no cgroup can be made: no cgroup file system is mounted here"

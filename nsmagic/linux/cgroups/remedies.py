@@ -53,6 +53,16 @@ def no_place(
     )
 
 
+def _container() -> str:
+    """Return how to start the container so that its cgroups may be written."""
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return (
+            "Start the pod with: securityContext: {privileged: true}.  On a public service such as "
+            "mybinder.org only its owner can change it"
+        )
+    return f"Start the container with: {_DOCKER}"
+
+
 def _readonly(hierarchies: Hierarchies) -> list[Path]:
     return [each.point for each in hierarchies.v1 if each.readonly]
 
@@ -66,11 +76,11 @@ def _explained(
     v1 = {name: missing[alias] for name in needed if (alias := _ON_V1.get(name, name)) in missing}
     lines = [f"cgroup v1 {_ON_V1.get(name, name)}: {why}" for name, why in sorted(v1.items())]
     if none := needed - on_v2 - v1.keys():
-        return [f"This Linux has no controller {_and(sorted(none))}: see /proc/cgroups."]
+        return [f"This Linux has no controller {_and(sorted(none))}: see /proc/cgroups"]
     if needed & on_v2:
         return [*lines, *_why(tried, needed), *_fix(tried, needed)]
     if any("read-only" in why for why in v1.values()):
-        return [*lines, f"Start the container with: {_DOCKER}"]
+        return [*lines, _container()]
     return [*lines, *_fix_v1(frozenset(_ON_V1.get(name, name) for name in v1), hierarchies)]
 
 
@@ -126,7 +136,7 @@ def _fix_v1(needed: frozenset[str], hierarchies: Hierarchies) -> list[str]:
 
 def _fix(tried: Sequence[Candidate], needed: frozenset[str]) -> list[str]:
     if any("read-only" in candidate.refusal for candidate in tried):
-        return [f"Start the container with: {_DOCKER}"]
+        return [_container()]
     if os.geteuid() != 0:
         return [_for_a_user(tried)]
     for candidate in (each for each in tried if not each.refusal):
