@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,11 +62,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "remove", help="remove a kernel that install or isolate made",
         description="Remove kernels that install or isolate made.",
     )  # fmt: skip
-    remove.add_argument("names", metavar="NAME", nargs="+")
+    _completed(remove.add_argument("names", metavar="NAME", nargs="+"), _ours)
 
 
 def _isolate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("base", metavar="BASE", help="a kernel of `jupyter kernelspec list`")
+    base = parser.add_argument("base", metavar="BASE", help="one of `jupyter kernelspec list`")
+    _completed(base, _all)
     parser.add_argument("--name", required=True, help="the new kernel's name")
     parser.add_argument(
         "--unshare", metavar="OPTIONS", default="",
@@ -80,6 +82,22 @@ def _isolate(parser: argparse.ArgumentParser) -> None:
         help="for a Jupyter in whose environment nsmagic is not; uses TCP ports",
     )  # fmt: skip
     parser.add_argument("--replace", action="store_true", help="replace such a kernel")
+
+
+def _completed(action: argparse.Action, names: Callable[..., list[str]]) -> None:
+    action.completer = names  # type: ignore[attr-defined]  # where argcomplete looks
+
+
+def _all(**_: object) -> list[str]:
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    return sorted(KernelSpecManager().find_kernel_specs())
+
+
+def _ours(**_: object) -> list[str]:
+    from nsmagic.notebook.kernelspecs import is_boxed, is_lab, spec_of
+
+    return [name for name in _all() if is_boxed(spec_of(name)) or is_lab(spec_of(name))]
 
 
 def _where(group: argparse._MutuallyExclusiveGroup) -> None:

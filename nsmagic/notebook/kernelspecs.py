@@ -77,7 +77,7 @@ def isolate(
             "a box without walls: nothing says how the kernel is to be isolated",
             hint='For example --unshare "--pid --mount-proc --net".',
         )
-    old = _spec(base)
+    old = spec_of(base)
     _refuse_base(base, old)
     boxing = replace(boxing, name=boxing.name.lower())  # as Jupyter writes names
     _refuse_foreign(boxing.name, lambda spec: replacing and is_boxed(spec))
@@ -95,7 +95,7 @@ def isolate(
 
 def remove(name: str) -> Path:
     """Remove a kernelspec of ours; WishError if it is not one, OSError if it may not be removed."""
-    spec = _spec(name)
+    spec = spec_of(name)
     if not is_lab(spec) and not is_boxed(spec):
         raise WishError(
             f"{name} is not a kernel of nsmagic: {spec.resource_dir}",
@@ -135,7 +135,8 @@ def _shipped() -> Path:
     )
 
 
-def _spec(name: str) -> KernelSpec:
+def spec_of(name: str) -> KernelSpec:
+    """Return a kernelspec by its name; WishError if there is none."""
     manager = KernelSpecManager()
     try:
         return manager.get_kernel_spec(name)

@@ -253,6 +253,8 @@ def test_completion_knows_commands_options_and_values() -> None:
     assert "--no-browser" in complete("nsmagic.cli lab --")
     assert "--mount-proc" in complete("nsmagic.cli unshare --pid --mo")
     assert complete("nsmagic.cli unshare --propagation=sl") == ["slave"]
+    assert "python3" in complete("nsmagic.cli kernel isolate py")
+    assert complete("nsmagic.cli kernel remove ns") == ["nsmagic"]
     assert {"mem=", "memhigh="} <= set(complete("nsmagic.cli cgroup me"))
 
 
