@@ -63,6 +63,7 @@ NAMESPACES: Final[Expected] = {
     "proc-self-ns": (r"pid_for_children -> 'pid:\[\d+\]'",),
     "kinds": (r"^8 types: cgroup ipc mnt net pid time user uts",),
     "uts-inside": (r"^island$",),
+    "one-linux": (r"the same boot: True",),
     "uts-outside": (r"^(?!island)\S+",),
     "compare": (r"^uts +new", r"^ipc +new", r"^net +shared"),
     "tmpfs-inside": (r"^tmpfs +10240 +0 +10240", r"d/big has 10485760 bytes"),

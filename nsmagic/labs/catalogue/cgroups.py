@@ -33,7 +33,7 @@ _FENCE = """\
         Mistake(_FENCE.replace(" pids=15", ""), "pids"),
         Mistake(_FENCE.replace("2048", "1024"), "weight"),
         Mistake(_FENCE.partition("\n")[0], "not frozen"),
-        Mistake("import subprocess\n%box rm fence\nfence = subprocess.Popen(['sleep', '600'])",
+        Mistake("import subprocess\nfence = subprocess.Popen(['sleep', '600'])",
                 "same cgroup"),
     ),
     needs=("cgroups",),
