@@ -69,12 +69,14 @@ def hostname() -> str:
 
 def lo_up() -> str:
     """Bring up the loopback link, and talk to ourselves over it."""
-    with socket.socket() as sock:
-        fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
-        sock.bind(("127.0.0.1", 0))
-        sock.listen()
-        with socket.create_connection(sock.getsockname(), timeout=1):
-            return ""
+    with socket.socket() as server, socket.socket() as client:
+        fcntl.ioctl(server, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        client.settimeout(1)
+        # socket.create_connection loads a codec, from a Python that may be closed to nobody.
+        client.connect(server.getsockname())
+    return ""
 
 
 def first_process() -> str:
