@@ -9,10 +9,12 @@ import sys
 from dataclasses import replace
 from shutil import get_terminal_size
 
+from nsmagic.doctor.groups import switches_kept
 from nsmagic.doctor.report import LabVerdict, Report, lab_verdict, make_report, to_json, why_not
 from nsmagic.doctor.text import lines
 from nsmagic.labs import needs
 from nsmagic.labs.catalogue import LABS
+from nsmagic.run.groups import close_groups
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,10 +41,23 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _labs(report: Report) -> list[LabVerdict]:
+    """Ask what the labs themselves ask when they start, and say why as the doctor knows it."""
     known = why_not(report.verdicts, report.system.usual)
-    wanted = {need for lab in LABS for step in lab.steps for need in step.needs}
-    met = {need: known[need] if need in known else needs.why_not(need) for need in wanted}
+    wanted = sorted({need for lab in LABS for step in lab.steps for need in step.needs})
+    with switches_kept():
+        try:
+            met = {need: _tried(need) for need in wanted}
+        finally:
+            close_groups()
+    reasons = {need: known.get(need) or said if said else "" for need, said in met.items()}
     return [
-        lab_verdict(lab.name, lab.title, ((step.title, step.needs) for step in lab.steps), met)
+        lab_verdict(lab.name, lab.title, ((step.title, step.needs) for step in lab.steps), reasons)
         for lab in LABS
     ]
+
+
+def _tried(need: str) -> str:
+    try:
+        return needs.why_not(need)
+    except OSError as error:  # without /proc
+        return f"{error.filename}: {error.strerror}"

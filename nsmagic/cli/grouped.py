@@ -24,7 +24,7 @@ def group_of(wish: Isolation, ours: Ours) -> Generator[LiveGroup | None]:
         yield None
         return
     from nsmagic.run.groups import close_groups, groups
-    from nsmagic.run.ledger import close_ledger, ledger
+    from nsmagic.run.ledger import ledger
 
     planned = groups().plan("shell", wish.limits, strict=ours.strict)
     directories = [str(path) for path in planned.group.directories]
@@ -39,7 +39,6 @@ def group_of(wish: Isolation, ours: Ours) -> Generator[LiveGroup | None]:
         if not ours.dry_run:
             for directory in directories:
                 ledger().forget("cgroup", directory)
-            close_ledger()
         close_groups()
 
 

@@ -24,6 +24,7 @@ from nsmagic.notebook.catalogue import BY_NAME
 from nsmagic.notebook.request import READERS
 from nsmagic.run.attached import Attached, Execute, without_keeper
 from nsmagic.run.boxes import boxes
+from nsmagic.run.ledger import close_ledger
 from nsmagic.run.result import Result
 from nsmagic.wish import steps
 from nsmagic.wish.errors import NsmagicError, StepError, WishError
@@ -82,6 +83,8 @@ def run_twin(name: str, words: Sequence[str]) -> int:
         return complain_about(name, _in_a_shell(error), REFUSED)
     except OSError as error:
         return complain_about(name, NsmagicError(f"could not begin: {error}"), REFUSED)
+    finally:
+        close_ledger()
 
 
 def _in_a_shell(error: NsmagicError) -> NsmagicError:

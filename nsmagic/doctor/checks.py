@@ -36,7 +36,8 @@ class Check:
 
 
 def _tool(name: str, tries: str) -> Check:
-    return Check(name=name, group=TOOLS, tries=tries, ways=("plain",), program=name)
+    program = name.partition("(")[0]
+    return Check(name=name, group=TOOLS, tries=tries, ways=("plain",), program=program)
 
 
 CHECKS: Final[tuple[Check, ...]] = (
@@ -82,13 +83,14 @@ CHECKS: Final[tuple[Check, ...]] = (
           tries="pressure stall information, /proc/pressure"),
     Check(name="kvm", group=PROCESSES, trial=trials.kvm, ways=("plain",),
           tries="virtual machines, /dev/kvm"),
-    _tool("unshare", "the program that %%unshare is the twin of"),
-    _tool("nsenter", "enters namespaces"),
-    _tool("lsns", "lists namespaces"),
-    _tool("newuidmap", "maps more ids than one's own, for ordinary users"),
-    _tool("ip", "links, addresses, routes"),
-    _tool("ss", "lists sockets"),
-    _tool("ps", "lists processes"),
-    _tool("bash", "the labs' shell"),
+    _tool("unshare(1)", "the program that %%unshare is the twin of"),
+    _tool("nsenter(1)", "enters namespaces"),
+    _tool("lsns(8)", "lists namespaces"),
+    _tool("newuidmap(1)", "maps more ids than one's own, for ordinary users"),
+    _tool("ip(8)", "links, addresses, routes"),
+    _tool("ss(8)", "lists sockets"),
+    _tool("nft(8)", "rules of nftables"),
+    _tool("ps(1)", "lists processes"),
+    _tool("bash(1)", "the labs' shell"),
 )  # fmt: skip
 BY_NAME: Final = {check.name: check for check in CHECKS}

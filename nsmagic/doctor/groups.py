@@ -84,7 +84,7 @@ def examine_groups(names: frozenset[str] = frozenset()) -> Iterator[Verdict]:
         return
     places = Places()
     reasons: dict[str, str] = {}
-    with _switches_kept():
+    with switches_kept():
         try:
             for row in CONTROLLERS:
                 if not names or row.name in names:
@@ -186,7 +186,7 @@ def _where(group: Cgroup, row: Controller) -> str:
 
 
 @contextmanager
-def _switches_kept() -> Generator[None]:
+def switches_kept() -> Generator[None]:
     """Switch off again what was switched on for groups below those above us, cgroup v2."""
     v2 = read_hierarchies().v2
     above = [] if v2 is None or v2.own is None else [v2.own, *v2.own.parents]

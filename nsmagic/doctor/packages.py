@@ -24,6 +24,7 @@ _PACKAGES: Final[dict[str, dict[str, str]]] = {
     "strace": {"debian": "strace"},
     "ip": {"debian": "iproute2", "fedora": "iproute"},
     "ss": {"debian": "iproute2", "fedora": "iproute"},
+    "nft": {"debian": "nftables"},
     "ps": {"debian": "procps", "fedora": "procps-ng", "arch": "procps-ng"},
     "bash": {"debian": "bash"},
 }  # fmt: skip

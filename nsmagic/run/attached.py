@@ -91,15 +91,16 @@ class Attached:
         self._refused: StepError | None = None
         self._status: int | None = None
         self._undo: list[Callable[[], None]] = []
-        self._pid = self._pidfd = -1
+        self._pid = self._pidfd = self._cellfd = -1
         self._is_ready = False
         self.result = Result()
 
     def signal(self, number: int) -> None:
-        """Pass a signal on to the process that was started; for handlers of signals."""
-        if self._pidfd >= 0:
+        """Pass a signal on to the body's process; for handlers of signals."""
+        fd = self._pidfd if self._cellfd < 0 else self._cellfd
+        if fd >= 0:
             with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, number)
+                signal.pidfd_send_signal(fd, number)
 
     def run(self, *, timeout: float | None = None) -> Result:
         """Do the steps and the body and wait for the end of it; raise StepError if refused."""
@@ -190,6 +191,9 @@ class Attached:
             os.kill(old, signal.SIGKILL)
             self._take_pid(frame.data["pid"])
             os.waitpid(old, 0)
+        else:  # a keeper stays between us and the body
+            with suppress(ProcessLookupError):
+                self._cellfd = os.pidfd_open(frame.data["pid"])
         self._answer("noted")
 
     def _outside(self, frame: Frame) -> None:
@@ -226,12 +230,13 @@ class Attached:
     def _end(self) -> None:
         """Kill what a timeout or an error of ours left running, and reap it."""
         if self.result.stopped or not self._has_ended():
-            self.signal(signal.SIGKILL)
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         _, status = os.waitpid(self._pid, 0)
         self._listen()
         self.result.status = status if self._status is None else self._status
-        os.close(self._pidfd)
-        self._pidfd = -1
+        for fd in {self._pidfd, self._cellfd} - {-1}:
+            os.close(fd)
+        self._pidfd = self._cellfd = -1
 
     def _has_ended(self) -> bool:
         return bool(select.select([self._pidfd], [], [], 0)[0])

@@ -16,7 +16,7 @@ import pytest
 import nsmagic
 from nsmagic.cli.main import COMMANDS
 from tests.support.programs import output
-from tests.support.skips import needs, probe
+from tests.support.skips import needs, probe, root_only
 
 NSMAGIC = [sys.executable, "-m", "nsmagic.cli"]
 
@@ -148,11 +148,38 @@ class TestTwin:
         assert program.wait() == -signal.SIGTERM
         program.stdout.close()
 
+    @root_only
     def test_a_range_of_ids_is_mapped_from_outside(self) -> None:
-        if os.geteuid():
-            pytest.skip("needs root")
         words = ["--map-users=0:100000:10", "--map-groups=0:100000:10", "cat", "/proc/self/uid_map"]
         assert run("unshare", *words).stdout.split() == ["0", "100000", "10"]
+
+    @root_only
+    def test_a_namespace_kept_in_a_file_is_the_users(self, tmp_path: Path) -> None:
+        file = tmp_path / "net"
+        subprocess.run(["mount", "--bind", "--make-private", tmp_path, tmp_path], check=True)
+        try:
+            assert run("unshare", f"--net={file}", "true").returncode == 0
+            assert run("nsenter", f"--net={file}", "true").returncode == 0
+            listed = run("clean").stdout
+            assert f"yours, so it stays: namespace {file} of kernel" in listed
+            assert listed.strip().endswith(f"umount {file} && rm {file}")
+        finally:
+            subprocess.run(["umount", file], check=True)
+            subprocess.run(["umount", tmp_path], check=True)
+        assert run("clean").stdout == "Nothing is left of kernels that died.\n"
+
+    def test_signals_are_forwarded_if_asked(self) -> None:
+        script = "trap 'echo got it; exit 5' TERM; echo up; while :; do sleep 0.05; done"
+        program = subprocess.Popen(
+            [*NSMAGIC, "unshare", "--uts", "--forward-signals", "sh", "-c", script],
+            stdout=subprocess.PIPE,
+        )
+        assert program.stdout is not None
+        assert program.stdout.readline() == b"up\n"
+        program.terminate()
+        assert program.stdout.read() == b"got it\n"
+        assert program.wait() == 5
+        program.stdout.close()
 
     def test_nsenter_goes_into_a_process(self) -> None:
         script = "hostname inside; echo up; exec sleep 60"
