@@ -47,7 +47,7 @@ def main() -> None:
             serve(root) as server,
             open_notebook(server, CELL, name="cell", kernel="nsmagic") as lab,
         ):
-            take(replace(lab, page=_sharp(lab.page)), HERE / "cell.png")
+            take(sharp_lab(lab), HERE / "cell.png")
 
 
 def take(lab: Lab, path: Path) -> None:
@@ -56,6 +56,11 @@ def take(lab: Lab, path: Path) -> None:
     lab.run_all()
     lab.page.evaluate("() => document.activeElement.blur()")
     lab.page.screenshot(path=path, clip=_around_cells(lab.page))
+
+
+def sharp_lab(lab: Lab) -> Lab:
+    """Return the same notebook on a screen with small pixels."""
+    return replace(lab, page=_sharp(lab.page))
 
 
 def _sharp(page: Page) -> Page:
