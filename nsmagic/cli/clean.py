@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from nsmagic.run.sweep import Finding, sweep
+from nsmagic.run.sweep import sweep
 from nsmagic.wish.errors import NsmagicError
 
 
@@ -24,20 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise NsmagicError(f"the ledgers in {error.filename}: {error.strerror}") from None
     for each in found:
-        print(_line(each))
+        print(each.sentence)
     if not found:
         print("Nothing is left of kernels that died.")
     return int(any(each.outcome == "failed" for each in found))
-
-
-def _line(found: Finding) -> str:
-    what = f"{found.kind} {found.what} of kernel {found.kernel}"
-    command = f"   {found.command}" if found.command else ""
-    match found.outcome:
-        case "removed":
-            return f"removed {what}"
-        case "removable":
-            return f"would remove {what}"
-        case "listed":
-            return f"yours, so it stays: {what}{command}"
-    return f"could not remove {what}: {found.why}{command}"

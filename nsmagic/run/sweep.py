@@ -38,6 +38,20 @@ class Finding:
     why: str = ""
     command: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """What became of it, in one line."""
+        what = f"{self.kind} {self.what} of kernel {self.kernel}"
+        command = f"   {self.command}" if self.command else ""
+        match self.outcome:
+            case "removed":
+                return f"removed {what}"
+            case "removable":
+                return f"would remove {what}"
+            case "listed":
+                return f"yours, so it stays: {what}{command}"
+        return f"could not remove {what}: {self.why}{command}"
+
 
 class _Refused(Exception):
     """It is not what our ledgers name."""

@@ -78,6 +78,8 @@ VERBS: Final = (
     Verb(word="set", operands="[KEY=VALUE...]", help="settings of this notebook; alone lists them"),
     Verb(word="doctor", operands="", help="what works here and what does not, by trying it",
          place="notebook.doctor:doctor"),
+    Verb(word="clean", operands="[--dry-run]", help="remove what kernels that died left",
+         place="notebook.cleaning:clean"),
 )  # fmt: skip
 _WIDEST: Final = 30
 
@@ -160,6 +162,8 @@ def complete_nsmagic(words: Sequence[str], _: Source, *, cell: bool) -> list[Com
         verbs = [Completion(text=each.word, help=each.help) for each in VERBS]
         verbs += [Completion(text="--help", help="show this help")] if current[:1] == "-" else []
         return [each for each in verbs if each.text.startswith(current)]
+    if before == ["clean"] and "--dry-run".startswith(current):
+        return [Completion(text="--dry-run", help="only say what there is")]
     return list(_settings(current)) if before[0] == "set" else []
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,7 @@ from nsmagic.notebook.catalogue import CATALOGUE, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.support.kernel_driver import KernelDriver
 
@@ -105,3 +108,26 @@ def test_bad_lines(kernel: KernelDriver, line: str, message: str) -> None:
     assert run.status == "error"
     assert message in run.stderr
     assert run.stderr.startswith("UsageError: ")
+
+
+NOTES = "import sys; from nsmagic.run.ledger import Ledger; Ledger().note('directory', sys.argv[1])"
+
+
+def test_clean_says_what_dead_kernels_left(kernel: KernelDriver, tmp_path: Path) -> None:
+    left = tmp_path / "nsmagic-left"
+    left.mkdir()
+    subprocess.run([sys.executable, "-c", NOTES, str(left)], check=True)
+    assert "nsmagic clean takes --dry-run" in kernel.run("%nsmagic clean all").stderr
+    dry = text_of(kernel, "%nsmagic clean --dry-run")
+    assert "would remove directory" in dry
+    assert "nsmagic-left" in dry
+    assert left.exists()
+    assert "removed directory" in text_of(kernel, "%nsmagic clean")
+    assert not left.exists()
+    assert "nothing is left" in text_of(kernel, "%nsmagic clean")
+
+
+def text_of(kernel: KernelDriver, cell: str) -> str:
+    run = kernel.run(cell, raise_error=True)
+    assert run.result is not None
+    return str(run.result["text/plain"])
