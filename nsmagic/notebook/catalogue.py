@@ -54,7 +54,6 @@ CATALOGUE: Final = (
     Entry(name="box", place="box:BOX"),
     Entry(name="chroot", place="chroot:CHROOT"),
     Entry(name="cgroup", place="cgroup:CGROUP", completer="complete_cgroup:complete_cgroup"),
-    Entry(name="cgplot", place="cgplot:CGPLOT"),
     Entry(name="rootfs", place="rootfs:ROOTFS"),
     Entry(name="lsns", place="lsns:LSNS"),
     Entry(name="nsdiff", place="nsdiff:NSDIFF"),

@@ -73,6 +73,10 @@ def test_nothing_is_offered_that_the_parser_refuses(name: str, data: st.DataObje
         words.append(word)
 
 
+def test_each_magic_stands_in_the_list_once() -> None:
+    assert len(BY_NAME) == len(CATALOGUE)
+
+
 def test_a_line_that_is_wrong_or_over_is_not_completed() -> None:
     table = BY_NAME["unshare"].table
     for words in (["--bogus", ""], ["-q", "--"], ["--help", "--"], ["bash", "--"]):
