@@ -13,6 +13,7 @@ from nsmagic.run.result import Result
 from nsmagic.wish.limits import human_size, show_size
 
 _MOST: Final = 3  # victims that are named
+_ROOMY: Final = 16 << 20  # bytes, in which a small Python cell runs
 
 
 def of_memory(result: Result) -> str:
@@ -47,14 +48,20 @@ def warnings(result: Result, error: str = "") -> Iterator[str]:
             "MemoryError is Python's own: Linux refused it address space (ulimit -v, overcommit). "
             f"The cgroup killed nothing{_peak(report)}"
         )
-    refused = (report.after.forks_refused or 0) - (report.before.forks_refused or 0)
-    if refused > 0:
-        limit = next((limit for limit in result.limits if limit.key == "pids"), None)
-        which = "A pids limit above this group" if limit is None else f"The limit {limit}"
+    if result.forks_refused:
         yield (
-            f"{which} was hit {_times(refused)}: fork(2) and clone(2) failed inside with EAGAIN, "
-            "Resource temporarily unavailable; outside nothing changed"
+            f"{_which_pids(result)} was hit {_times(result.forks_refused)}: fork(2) and clone(2) "
+            "failed inside with EAGAIN, Resource temporarily unavailable; outside nothing changed"
         )
+
+
+def _which_pids(result: Result) -> str:
+    reading = result.pids
+    if reading is None or reading.effective is None:
+        return "A limit on processes"
+    if reading.effective == reading.value:
+        return f"The limit {reading.limit}"
+    return f"The limit pids={reading.effective} of the group {reading.holder}"
 
 
 def _whose_limit(result: Result, report: OomReport) -> str:
@@ -85,8 +92,9 @@ def _details(result: Result, report: OomReport) -> Iterator[str]:
     for victim in report.victims[:1]:
         yield f"Linux: {victim.line}"
     own = next((limit for limit in result.limits if limit.key == "mem"), None)
-    if own is not None and own.value is not None:
-        yield f"Give it more, mem={show_size(own.value * 2)}, or hold less at a time."
+    if own is not None and own.value is not None and report.limit in {None, own.value}:
+        more = show_size(max(own.value * 2, _ROOMY))
+        yield f"Give it more, mem={more}, or hold less at a time."
 
 
 def _counted(report: OomReport) -> str:

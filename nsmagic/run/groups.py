@@ -17,7 +17,7 @@ from nsmagic.linux.cgroups.oomwatch import OomWatch
 from nsmagic.linux.cgroups.places import Place, Places
 from nsmagic.run.result import Result
 from nsmagic.wish.groups import MEMBERS, CellGroup
-from nsmagic.wish.limits import Limit, overridden, values_of, with_implied
+from nsmagic.wish.limits import BY_KEY, Limit, overridden, values_of, with_implied
 
 
 class LiveGroup:
@@ -64,6 +64,8 @@ class LiveGroup:
         if self._before is not None and self.group.exists():
             result.limits = self.cell.limits
             result.oom = report(self.group, self._before)
+            if result.forks_refused:
+                result.pids = next(iter(self.group.limits([BY_KEY["pids"]])), None)
             for tell in self.on_end:
                 tell()
 

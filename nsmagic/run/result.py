@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
+    from nsmagic.linux.cgroups.limiting import Reading
     from nsmagic.linux.cgroups.oom import OomReport
     from nsmagic.wish.limits import Limit
 
@@ -37,7 +38,8 @@ class Result:
     `stopped` says why we ended it: `interrupted`, `timeout`, `start` or empty.  `spent` holds
     milliseconds per step of the plan, `seconds` the wall time, `left` how many processes outlived
     the main one.  `limits` and `oom` are those of the cell's own cgroup and what its counters tell,
-    if it had one; `all_killed` says that we did what `oomgroup` asks for.
+    if it had one; `all_killed` says that we did what `oomgroup` asks for, and `pids` is the limit
+    that refused forks.
     """
 
     status: int = 0
@@ -49,6 +51,7 @@ class Result:
     limits: tuple[Limit, ...] = ()
     oom: OomReport | None = None
     all_killed: bool = False
+    pids: Reading | None = None
 
     @property
     def exit_code(self) -> int | None:
@@ -76,6 +79,13 @@ class Result:
         """Whether the OOM killer, which sends SIGKILL, ended the main process."""
         killed = self.all_killed or (self.oom is not None and self.oom.kills > 0)
         return killed and not self.stopped and self.killed_by == "SIGKILL"
+
+    @property
+    def forks_refused(self) -> int:
+        """How often a limit on processes made fork(2) and clone(2) fail inside."""
+        if self.oom is None:
+            return 0
+        return (self.oom.after.forks_refused or 0) - (self.oom.before.forks_refused or 0)
 
     @property
     def ok(self) -> bool:

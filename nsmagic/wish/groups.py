@@ -38,6 +38,12 @@ class CellGroup:
         """The directories of v1, which a process can enter only by cgroup.procs."""
         return tuple(dict.fromkeys(directory for _, directory in self.v1))
 
+    def alone(self, controller: str) -> tuple[str, ...]:
+        """Return the directory of a controller of v1, if no other one shares it."""
+        found = dict(self.v1).get(controller)
+        sharing = [name for name, directory in self.v1 if directory == found]
+        return () if found is None or len(sharing) > 1 else (found,)
+
     @property
     def implied(self) -> tuple[Limit, ...]:
         """The limits that nobody typed."""

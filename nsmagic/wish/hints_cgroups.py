@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from nsmagic.wish.refusal import Hint, Refusal, When, hint
-from nsmagic.wish.steps import EnterCgroup, Fork, MakeCgroup, SetLimit
+from nsmagic.wish.steps import EnterCgroup, Fork, Init, MakeCgroup, SetLimit
+
+_FEW = 5  # with a limit below that, it is the limit
 
 _DELEGATE = (
     "systemd-run --user --scope -p Delegate=yes jupyter lab   starts a notebook that may; "
@@ -134,6 +136,12 @@ _ENTERING = (
         "{s.cgroup} has no CPU or no memory node that its processes could use.",
         "Give cpus= and mems= that the group above has too.",
         when=_in_group,
+    ),
+    hint(
+        (Fork, Init), "EAGAIN",
+        "pids={r.pids} leaves no room for the processes that the cell itself needs.",
+        "Give a few more, for example pids=10.",
+        when=lambda r: r.pids.isdecimal() and int(r.pids) < _FEW,
     ),
     hint(
         (EnterCgroup, Fork), "EINVAL",

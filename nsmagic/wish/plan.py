@@ -90,6 +90,7 @@ def make_plan(
         *(() if situation.group is None else situation.group.steps()),
         *_enter_groups(isolation, situation),
         *_up_to_fork(isolation, situation, body),
+        *(steps.EnterCgroup(cgroup=each, file="tasks") for each in _late(isolation, situation)),
         *_persist(isolation),
         *inside(isolation, situation.outside),
         *([steps.Init()] if init else []),
@@ -155,11 +156,22 @@ def _lacked_capability(wish: Isolation, situation: Situation) -> str:
 def _enter_groups(wish: Isolation, situation: Situation) -> Iterator[Step]:
     if situation.group is not None:
         for directory in situation.group.others:
-            yield steps.EnterCgroup(cgroup=directory, file="tasks")
+            if directory not in _late(wish, situation):
+                yield steps.EnterCgroup(cgroup=directory, file="tasks")
     for directory in situation.box_groups:
         yield steps.EnterCgroup(cgroup=directory, file="tasks")
     if situation.cgroup is not None and _enters_first(wish, situation):
         yield steps.EnterCgroup(cgroup=situation.cgroup)
+
+
+def _late(wish: Isolation, situation: Situation) -> tuple[str, ...]:
+    """Return the group of cgroup v1's pids, which is entered after the fork.
+
+    Before it, the process that forks would be counted too, and pids=1 leave no room for the cell.
+    """
+    if situation.group is None or situation.entering or _enters_first(wish, situation):
+        return ()
+    return situation.group.alone("pids")
 
 
 def _enters_first(wish: Isolation, situation: Situation) -> bool:

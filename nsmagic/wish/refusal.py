@@ -12,7 +12,7 @@ from typing import Final
 from nsmagic.wish.circumstances import Circumstances, Place
 from nsmagic.wish.missing import missing_text, where_in
 from nsmagic.wish.namespaces import NAMESPACES
-from nsmagic.wish.steps import Chroot, Exec, Join, JoinRoot, MapIds, SetClock, Step
+from nsmagic.wish.steps import Chroot, Exec, Join, JoinRoot, MapIds, SetClock, SetLimit, Step
 
 LARGEST_CLOCK: Final = 2**63 // 10**9 // 2  # seconds, KTIME_SEC_MAX / 2 in Linux: about 146 years
 
@@ -51,6 +51,12 @@ class Refusal:
         """The steps done before this one."""
         listed = () if self.facts.plan is None else self.facts.plan.steps
         return listed[: listed.index(self.step)] if self.step in listed else ()
+
+    @property
+    def pids(self) -> str:
+        """The limit on processes that was set before this step, empty if none was."""
+        limits = [s.text for s in self.before if isinstance(s, SetLimit) and s.key == "pids"]
+        return limits[-1] if limits else ""
 
     @property
     def root(self) -> str:

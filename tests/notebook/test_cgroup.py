@@ -122,6 +122,12 @@ def test_a_fork_bomb_meets_the_pids_limit(kernel: KernelDriver) -> None:
     assert "EAGAIN" in notes(run)
 
 
+def test_one_process_fits_into_pids_1(kernel: KernelDriver) -> None:
+    run = kernel.run("%%cgroup pids=1\nimport os\nprint(1)\nos.fork()")
+    assert run.stdout == "1\n"
+    assert (run.error or {})["ename"] == "BlockingIOError"
+
+
 def test_memory_error_is_not_the_limits_doing(kernel: KernelDriver) -> None:
     run = kernel.run("%%cgroup mem=64M\nbytearray(1 << 60)")
     assert (run.error or {})["ename"] == "MemoryError"

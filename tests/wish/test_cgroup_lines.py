@@ -154,6 +154,14 @@ def test_the_plan_on_version_1() -> None:
     )
 
 
+def test_pids_of_version_1_are_counted_from_the_fork_on() -> None:
+    group = CellGroup(v1=(("memory", "/m/g"), ("pids", "/p/g")))
+    names = [str(step) for step in plan("pids=1", Isolation(cgroup=True), group).steps]
+    fork = next(i for i, name in enumerate(names) if name.startswith("Fork"))
+    assert "cgroup='/m/g', file='tasks'" in names[fork - 1]
+    assert "cgroup='/p/g', file='tasks'" in names[fork + 1]
+
+
 def test_a_cgroup_namespace_has_the_group_for_its_root() -> None:
     wish = Isolation(cgroup=True, namespaces=frozenset({"cgroup"}))
     names = [type(step).__name__ for step in plan("mem=64M", wish, V2).steps]
