@@ -166,9 +166,12 @@ def _is_mine(what: str, form: Callable[[int], bool], word: str, *, named: bool =
 
 
 def _is_group(what: str) -> bool:
-    status = _status(what)
+    """A group of ours, or one in it: a box's group has one for each of its cells."""
+    status = _status(what, named=False)
     if status is None:
         return False
+    if not any(part.startswith(_OURS) for part in Path(what).parts):
+        raise _Refused(f"no part of the path begins with {_OURS}")
     if not stat.S_ISDIR(status.st_mode) or not (Path(what) / "cgroup.procs").exists():
         raise _Refused("not a cgroup")
     places = [each.target for each in read_mountinfo() if each.kind in {"cgroup", "cgroup2"}]

@@ -24,6 +24,7 @@ NSMAGIC = [sys.executable, "-m", "nsmagic.cli"]
 def run(*words: str, typed: str = "", merged: bool = False) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*NSMAGIC, *words], input=typed, stdout=subprocess.PIPE, text=True, check=False, timeout=30,
+        env=os.environ | {"PATH": os.defpath},  # no directory in it that is closed to us
         stderr=subprocess.STDOUT if merged else subprocess.PIPE,
     )  # fmt: skip
 

@@ -90,8 +90,9 @@ def test_groups_of_a_dead_kernel_go_with_what_is_in_them(place: Path) -> None:
     (group / "cell1").mkdir(parents=True)
     sleeper = subprocess.Popen(["sleep", "1000"])
     (group / "cell1" / "cgroup.procs").write_text(str(sleeper.pid))
-    dead_kernel(place, ("cgroup", str(group)))
-    assert outcomes(place) == [(str(group), "removed", "")]
+    inner, gone = str(group / "cell1"), str(above / "theirs" / "cell1")
+    dead_kernel(place, ("cgroup", str(group)), ("cgroup", inner), ("cgroup", gone))
+    assert outcomes(place) == [(inner, "removed", ""), (str(group), "removed", "")]
     assert sleeper.wait(10) == -signal.SIGKILL
     assert not group.exists()
 
