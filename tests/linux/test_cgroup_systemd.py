@@ -154,3 +154,11 @@ class TestSystemd:
         assert done["kind"] == "sibling"
         assert done["during"].endswith("/app.slice/desktop.scope\n")
         assert done["limits"] == ["mem=64M", "pids=9"]
+        # CPU time is not counted there by itself: a controller that may go is none.
+        command[-1] = "--unit=again"
+        done = machine.tried(
+            "session-2", f"user-{machine.uid}.slice", f"LIMITS=cpu=50% {' '.join(command)}"
+        )
+        assert done["before"].endswith("/app.slice/again.scope\n")
+        assert done["kind"] == "systemd"
+        assert done["limits"] == ["cpu=50%"]

@@ -17,6 +17,8 @@ from nsmagic.linux.processes import read_processes
 
 SIBLING, SYSTEMD, POPULATED = "sibling", "systemd", "populated"
 ROOT_GROUP, PLAIN = "root", "plain"
+# DefaultMemoryAccounting= and DefaultTasksAccounting= of systemd-system.conf(5) are on.
+_LASTING: Final = frozenset({"memory", "pids"})
 _DELEGATE: Final = ("user.delegate", "trusted.delegate")  # set by systemd, 251 and before
 
 
@@ -78,11 +80,14 @@ def _ancestor(directory: Path) -> Candidate:
     if refusal:
         return Candidate(kind=SIBLING, directory=directory, refusal=refusal)
     enabled = words(directory / "cgroup.subtree_control")
-    available = words(directory / "cgroup.controllers") - enabled
-    return Candidate(
-        kind=SIBLING, directory=directory, enabled=enabled,
-        addable=available if is_ours(directory) else frozenset(),
-    )  # fmt: skip
+    if is_ours(directory):
+        addable = words(directory / "cgroup.controllers") - enabled
+        return Candidate(kind=SIBLING, directory=directory, enabled=enabled, addable=addable)
+    above = (directory, *directory.parents)
+    if has_user_manager() and any(path.name.startswith("user@") for path in above):
+        # The manager switches off what no unit of its own needs any more, and limits would be gone.
+        enabled &= _LASTING
+    return Candidate(kind=SIBLING, directory=directory, enabled=enabled)
 
 
 def own_group(v2: Hierarchy, pid: int) -> Iterator[Candidate]:
