@@ -71,13 +71,12 @@ def _run(data: Mapping[str, Any], orders: Channel) -> None:
     _limit(data)
     _take_environment(data["environment"])
     body = plan[-1]
-    if isinstance(body, steps.KeepBox):
-        begin_box()
+    program = begin_box() if isinstance(body, steps.KeepBox) else -1
     spent = perform_all(plan, channel, _ToSpawner(orders))
     lead_session(tty=data["tty"])
     channel.send("ready", spent=spent)
     if isinstance(body, steps.KeepBox):
-        keep_box()
+        keep_box(program)
     assert isinstance(body, steps.Exec)
     try:
         _execute(body.argv)
