@@ -45,6 +45,8 @@ try:
     group = make_group(place, os.getpid(), "tried", [limit.row for limit in limits])
     said["limits"] = [str(reading.limit) for reading in group.set(limits)]
     group.remove()
+    if place.kind in {"populated", "systemd"}:
+        said["again"] = places.find([limit.row for limit in parse_limits(["cpu=50%"])]).kind
 except CgroupError as error:
     said |= {"error": str(error), "hint": error.hint}
     if os.environ.get("TYPE_IT"):
@@ -124,6 +126,7 @@ class TestVersion2:
         assert "moved to /sys/fs/cgroup/nsmagic-" in said["note"]
         assert said["during"].endswith(".kernel\n")
         assert said["limits"] == ["mem=64M", "pids=9"]
+        assert said["again"] == "sibling"
         assert said["after"] == "0::/\n"
         assert said["control"] == ""
         assert said["left"] == []

@@ -125,6 +125,7 @@ class TestSystemd:
         assert "of systemd's user manager" in said["note"]
         assert said["during"].startswith(f"0::{said['directory'].removeprefix('/sys/fs/cgroup')}")
         assert said["limits"] == ["mem=64M", "pids=9"]
+        assert said["again"] == "sibling"  # also where systemd's mark is one that only root reads
 
     def test_without_a_bus_it_is_said(self, machine: Machine) -> None:
         bus = "DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent"

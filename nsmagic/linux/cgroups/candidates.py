@@ -168,11 +168,18 @@ def is_ours(directory: Path) -> bool:
     for group in (directory, *directory.parents):
         if not (group / "cgroup.procs").exists():
             break
+        if group.name == scope_unit(os.getpid()):
+            return True  # also where systemd's mark is missing, or one that only root can read
         if _is_marked(group):
             # A user manager is delegated to, too; what is below it is the manager's.
             return not (group.name.startswith("user@") and has_user_manager())
     owner = directory.stat().st_uid
     return owner == os.geteuid() != 0 and not has_user_manager()
+
+
+def scope_unit(pid: int) -> str:
+    """Return the name of the scope that systemd's user manager makes for a kernel."""
+    return f"nsmagic-{pid}.scope"
 
 
 def _is_marked(group: Path) -> bool:

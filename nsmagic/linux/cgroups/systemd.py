@@ -16,6 +16,7 @@ from nsmagic.linux.cgroups.candidates import (
     Candidate,
     has_user_manager,
     runtime_directory,
+    scope_unit,
     words,
 )
 from nsmagic.linux.cgroups.hierarchies import Hierarchy
@@ -46,17 +47,12 @@ def scope(v2: Hierarchy, uid: int) -> Candidate | None:
             refusal=f"{own} is no part of your login session ({slice_}), so its limits stay: "
             "systemd's user manager is not asked for a scope",
         )  # fmt: skip
-    if own.name == unit(os.getpid()):
+    if any(path.name == scope_unit(os.getpid()) for path in (own, *own.parents)):
         return None
     return Candidate(
         kind=SYSTEMD, directory=above / service,
         addable=words(above / service / "cgroup.controllers"),
     )  # fmt: skip
-
-
-def unit(pid: int) -> str:
-    """Return the name of the scope of a kernel."""
-    return f"nsmagic-{pid}.scope"
 
 
 def moved(leaf: Path) -> str:
@@ -79,7 +75,7 @@ def start_scope(pids: Iterable[int]) -> None:
     address = os.environ.get("DBUS_SESSION_BUS_ADDRESS") or f"unix:path={runtime_directory()}/bus"
     try:
         with open_dbus_connection(address) as bus:
-            _start(bus, unit(os.getpid()), sorted(pids))
+            _start(bus, scope_unit(os.getpid()), sorted(pids))
     except (OSError, ValueError, TimeoutError) as error:
         raise CgroupError(
             f"systemd's user manager cannot be asked: the bus {address}: {error}",
