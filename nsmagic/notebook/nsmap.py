@@ -154,4 +154,5 @@ def _matrix(picture: Picture) -> Table:
 def _notes(picture: Picture, first: str) -> Iterator[str]:
     yield first
     if picture.hidden:
-        yield f"not shown: {picture.hidden} processes that this user may not look at"
+        some = "process" if picture.hidden == 1 else "processes"
+        yield f"not shown: {picture.hidden} {some} that this user may not look at"
