@@ -29,8 +29,16 @@ MAKERS = (
     ("unshare", "-T", "-f", "--", "sh", "-c", LONG),
     ("unshare", "-U", "-r", "-n", "--", "sh", "-c", LONG),
     ("unshare", "-U", "-r", "--", "unshare", "-U", "-u", "--", "sh", "-c", LONG),
-    # Several processes in one namespace, the parent not the shell that says "ready".
-    ("unshare", "-n", "--", "sh", "-c", "sh -c 'echo ready; read line' & read line; wait"),
+    # Several processes in one namespace, the parent not the shell that says "ready".  What runs in
+    # the background has no standard input to wait for.
+    (
+        "unshare",
+        "-n",
+        "--",
+        "sh",
+        "-c",
+        "sh -c 'echo ready; exec sleep 1000' & read line; kill $!; wait",
+    ),
 )
 
 

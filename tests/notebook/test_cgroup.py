@@ -217,7 +217,7 @@ class TestVerbs:
 
     def test_freeze_and_thaw(self, kernel: KernelDriver, busy: str) -> None:
         assert self.used(kernel, busy, 0.5) > 0
-        assert f"froze {busy}, 1 process" in notes(kernel.run(f"%cgroup freeze {busy}"))
+        assert re.search(f"froze {busy}, [12] process", notes(kernel.run(f"%cgroup freeze {busy}")))
         assert self.used(kernel, busy) == 0
         assert "frozen" in (kernel.run("%cgroup").result or {})["text/plain"]
         kernel.run(f"%cgroup thaw {busy}", raise_error=True)
@@ -235,7 +235,10 @@ class TestVerbs:
         assert "holds 1 process" in failure(kernel.run(f"%cgroup rm {busy}"))
 
     def test_kill(self, kernel: KernelDriver, busy: str) -> None:
-        assert f"killed 1 process of {busy}" in notes(kernel.run(f"%cgroup kill {busy}"))
+        # Its setter-up may be about to go.
+        assert re.search(
+            f"killed [12] process.* of {busy}", notes(kernel.run(f"%cgroup kill {busy}"))
+        )
         assert "was killed by SIGKILL" in failure(kernel.run("job.wait()"))
 
     @pytest.mark.parametrize("name", ["../../x", "/", "a\\nb", "cell-99"])

@@ -74,7 +74,7 @@ class TestSandboxes:
             "unshare(CLONE_NEWUTS)|EPERM|need CAP_SYS_ADMIN|--strict",
         ),
         (
-            ["setpriv", "--bounding-set=-sys_chroot"], "--root=/etc",
+            ["setpriv", "--bounding-set=-sys_chroot"], "--root=/etc --strict",
             "chroot(|EPERM|CAP_SYS_CHROOT|--user",
         ),
         (
