@@ -23,17 +23,30 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from nsmagic.notebook.plotting import plot
+    from nsmagic.run.api import run
+    from nsmagic.run.boxes import Box
     from nsmagic.run.cgroup import Cgroup
+    from nsmagic.wish.isolation import Isolation
 
-__all__ = ["Cgroup", "load_ipython_extension", "plot", "unload_ipython_extension"]
+__all__ = [
+    "Box", "Cgroup", "Isolation", "load_ipython_extension", "plot", "run",
+    "unload_ipython_extension",
+]  # fmt: skip
 __version__ = "0.1.0.dev0"
 
 # The Python API by where it is: imported when it is asked for, because loading must be quick.
-_PUBLIC = {"Cgroup": "nsmagic.run.cgroup", "plot": "nsmagic.notebook.plotting"}
+_PUBLIC = {
+    "Box": "nsmagic.run.boxes",
+    "Cgroup": "nsmagic.run.cgroup",
+    "Isolation": "nsmagic.wish.isolation",
+    "plot": "nsmagic.notebook.plotting",
+}
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name, PEP 562."""
+    """Import a public name, PEP 562; `run` is the folder itself, which can be called."""
+    if name == "run":
+        return import_module("nsmagic.run")
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_PUBLIC[name]), name)

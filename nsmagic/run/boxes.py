@@ -89,6 +89,11 @@ class Box(Facts):
         self._setup = setup
         self._log: LogFile | None = None
 
+    @classmethod
+    def find(cls, name: str) -> Box:
+        """Return a box of this kernel; WishError, which says what became of it, if it is not."""
+        return boxes().find(name)
+
     @property
     def id(self) -> str:
         """Its name and a number: one of the same name that comes later has another."""
