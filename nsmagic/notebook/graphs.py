@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from nsmagic.linux.cgroups.walking import processes_below
@@ -14,6 +15,7 @@ from nsmagic.run.groups import groups
 from nsmagic.widgets.cgroup_graph import CgroupGraph, Slider
 from nsmagic.widgets.graph_fields import FIELDS, Reading
 from nsmagic.widgets.graph_track import Track
+from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.limits import BY_KEY, METRICS, Limit
 
 if TYPE_CHECKING:
@@ -54,28 +56,40 @@ class Steered:
 
     def freeze(self) -> None:
         """Stop every process where it stands."""
-        self._group.freeze()
-        self._poke.set()
+        with self._there():
+            self._group.freeze()
 
     def thaw(self) -> None:
         """Let the processes go on."""
-        self._group.thaw()
-        self._poke.set()
+        with self._there():
+            self._group.thaw()
 
     def kill(self) -> None:
         """Kill every process; the group stays."""
-        self._group.kill()
-        self._poke.set()
+        with self._there():
+            self._group.kill()
 
     def limit(self, limit: Limit) -> None:
         """Write a limit; a cell that dies of it then tells the new one."""
         known = (live for live in groups().live.values() if live.group == self._group)
         live = next(known, None)
-        if live is None:
-            self._group.set([limit])
-        else:
-            live.change((limit,))
-        self._poke.set()
+        with self._there():
+            if live is None:
+                self._group.set([limit])
+            else:
+                live.change((limit,))
+
+    @contextmanager
+    def _there(self) -> Iterator[None]:
+        """Have the group looked at afterwards; CgroupError if it is gone, as it may be by now."""
+        try:
+            yield
+        except OSError:
+            if self._group.exists():
+                raise
+            raise CgroupError(f"the group {self._group.name} is gone") from None
+        finally:
+            self._poke.set()
 
 
 class Watched:

@@ -108,6 +108,8 @@ def test_a_removed_group_ends_the_graph_and_leaves_a_picture(seen: KernelDriver)
         raise_error=True,
     )  # fmt: skip
     assert [m["status"] for m in messages(run) if "status" in m] == ["gone"]
+    late = seen.run("graph._on_message(graph, {'ask': 'freeze', 'id': 9}, [])", raise_error=True)
+    assert {"done": 9, "why": "the group seen is gone"} in messages(late)
     (still,) = [m for m in run.messages if m.kind == "update_display_data"]
     assert still.parent == shown.request
     assert {"image/png", "text/html", "text/plain"} == set(still.content["data"])
