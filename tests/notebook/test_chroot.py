@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nsmagic.linux.needs import needs
+from nsmagic.linux import needs as elf
 from tests.notebook.refusing import refused
-from tests.support.skips import root_only
+from tests.support import sandboxes
+from tests.support.kernel_driver import KernelDriver
+from tests.support.skips import needs, root_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.kernel_driver import KernelDriver
-
 pytestmark = pytest.mark.linux
 
 BASH = "/bin/bash"
-LOADER = needs(BASH).loaders[0]
+LOADER = elf.needs(BASH).loaders[0]
 ADDED = "added --user --map-root-user: this needs CAP_SYS_CHROOT, which you lack here"
 IN_CELL = """\
 import os
@@ -213,3 +213,14 @@ def test_explained(notebook: KernelDriver) -> None:
     assert "chroot --groups=7,8 --userspec=5:6 appdir /bin/ls # all of it at once" in shown
     for text in ("setgroups(2, [7, 8])", "setgid(6)", "setuid(5)", "# on the line"):
         assert text in shown
+
+
+@root_only
+@needs(sandboxes.sandboxes_work)
+def test_root_in_docker_has_the_capability_and_needs_no_user_namespace(tmp_path: Path) -> None:
+    with KernelDriver(prefix=sandboxes.docker_default([]), cwd=tmp_path) as docker:
+        docker.run("import os\n%rootfs appdir bash id", raise_error=True)
+        run = docker.run("%%chroot --userspec=+5:+6 --groups= appdir bash\nid", raise_error=True)
+        assert run.stdout == "uid=5 gid=6 groups=6\n"
+        assert run.displays == []
+        assert value(docker, "%%chroot appdir\nos.listdir('/')").count("usr") == 1
