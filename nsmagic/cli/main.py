@@ -61,6 +61,7 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (sys.argv unless given); return its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _have_standard_files()
     if "_ARGCOMPLETE" in os.environ:
         from nsmagic.cli.completion import complete
 
@@ -97,6 +98,15 @@ def complain_about(command: str, error: NsmagicError, status: int) -> int:
     if error.hint:
         print(error.hint, file=sys.stderr)
     return status
+
+
+def _have_standard_files() -> None:
+    """Put /dev/null where a standard file is closed: a socket of ours would take its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            fd = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(fd, True)
+            setattr(sys, name, open(fd, mode, encoding="utf-8"))  # noqa: SIM115 - to the end
 
 
 def _refuse_unknown(words: Sequence[str]) -> None:

@@ -88,6 +88,14 @@ def test_a_wrong_line_is_told_in_two_lines_at_most_with_status_2(
 
 
 @pytest.mark.linux
+def test_closed_standard_files_are_no_trouble(tmp_path: Path) -> None:
+    for words in (["unshare", "--uts", "touch", str(tmp_path / "made")], ["clean"]):
+        closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "-", *NSMAGIC, *words]
+        assert subprocess.run(closed, check=False, timeout=30).returncode == 0
+    assert (tmp_path / "made").exists()
+
+
+@pytest.mark.linux
 class TestTwin:
     def test_namespaces_output_and_status_are_the_programs(self) -> None:
         code = "import os; print(os.getpid(), os.readlink('/proc/self/ns/net'))"
