@@ -78,9 +78,7 @@ class Comparison:
             mark = _MARKS[place] if place < len(_MARKS) else f"{place + 1}:"
             others = [one.label for one, id_ in zip(self.whom, found, strict=True) if id_ == each]
             tip = f"{kind}:[{each.ino}] of {', '.join(others)}"
-            cells.append(
-                Cell(text=f"{mark} {each.ino}", tone="good" if place else "plain", tip=tip)
-            )
+            cells.append(Cell(text=f"{mark} {each.ino}", tip=tip, chip=place))
         return (*cells, self._verdict(found))
 
     def _verdict(self, found: Sequence[NamespaceId | None]) -> Cell:

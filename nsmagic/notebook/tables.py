@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Final, Literal
 
+from nsmagic.widgets.colours import colour
+
 WIDTH: Final = 100
 _GAP: Final = "  "
 _NARROWEST: Final = 12
@@ -33,12 +35,16 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One cell that differs from its column; `tip` is shown under the pointer (HTML)."""
+    """One cell that differs from its column; `tip` is shown under the pointer (HTML).
+
+    `chip` draws it as a block in the colour of that number, as %nsmap draws a namespace (HTML).
+    """
 
     text: str
     tone: Tone = "plain"
     mono: bool = False
     tip: str = ""
+    chip: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +167,9 @@ def _element(tag: str, cell: Cell, column: Column | None = None) -> str:
     style = f' class="{names}"' if names else ""
     tip = f' title="{html.escape(_printable(cell.tip))}"' if cell.tip else ""
     text = html.escape(_printable(cell))
+    if cell.chip is not None:
+        light, dark = colour(cell.chip), colour(cell.chip, dark=True)
+        text = f'<span class="chip" style="--light:{light};--dark:{dark}">{text}</span>'
     return f"<{tag}{style}{tip}>{_breakable(text) if mono else text}</{tag}>"
 
 
@@ -192,6 +201,10 @@ _STYLE: Final = """<style>
 .nsmagic-table.nsmagic-table .bad { color: var(--jp-error-color1, #d32f2f); font-weight: 600; }
 .nsmagic-table.nsmagic-table .changed { font-weight: 600;
   background: rgba(86, 180, 233, .28); }
+.nsmagic-table.nsmagic-table .chip { --ns: var(--light); display: inline-block; white-space: nowrap;
+  padding: 0 .7em; border: 1.5px solid var(--ns); border-radius: 5px;
+  background: color-mix(in srgb, var(--ns) 22%, transparent); font-variant-numeric: tabular-nums; }
+[data-jp-theme-light="false"] .nsmagic-table.nsmagic-table .chip { --ns: var(--dark); }
 .nsmagic-table.nsmagic-table .whole { white-space: pre; }
 .nsmagic-table.nsmagic-table .uncopied { user-select: none; }
 </style>"""

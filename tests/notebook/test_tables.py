@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsmagic.notebook.tables import Cell, Column, Table
+from nsmagic.widgets.colours import colour
 
 LONG = "unshare --mount --net --pid --propagation=unchanged bash"
 SMALL = Table(
@@ -134,7 +135,16 @@ def test_colours_come_from_the_theme_with_something_to_fall_back_on() -> None:
     assert "var(--jp-error-color1, #" in style
     assert "var(--jp-content-font-color1, inherit)" in style
     # Translucent, so that it is seen on any theme's own.
-    assert re.findall(r"background[^;]*", style) == ["background: rgba(86, 180, 233, .28)"]
+    assert re.findall(r"background: ([^;]*)", style) == [
+        "rgba(86, 180, 233, .28)",
+        "color-mix(in srgb, var(--ns) 22%, transparent)",
+    ]
+
+
+def test_a_chip_has_the_colours_of_the_map_for_both_themes() -> None:
+    page = Table(columns=(Column(title="net"),), rows=((Cell(text="● <7>", chip=1),),)).html()
+    chip = f'<span class="chip" style="--light:{colour(1)};--dark:{colour(1, dark=True)}">'
+    assert f"{chip}● &lt;7&gt;</span>" in page
 
 
 @pytest.mark.parametrize("render", ["text/plain", "text/html"])
