@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import PurePosixPath
+from typing import Final
 
 from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
 
@@ -17,6 +19,8 @@ from nsmagic.wish.getopt import split_line
 from nsmagic.wish.missing import Missing, missing_text
 from nsmagic.wish.rootfs import ROOTFS, Entry, RootfsPlan, read_rootfs
 from nsmagic.wish.usage import help_text
+
+_MOST_SHOWN: Final = 40  # files of a directory that --with copies; more are one line
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Rootfs:
             Column(title="size", numeric=True),
             Column(title=""),
         )
-        rows = tuple(_row(branch, entry) for branch, entry in _branches(self.entries))
+        rows = tuple(starmap(_row, _branches(self.entries)))
         return Table(columns=columns, rows=rows, above=tuple(self._above()))
 
     def _above(self) -> Iterator[Cell | str]:
@@ -72,31 +76,48 @@ def _count(files: Sequence[Entry]) -> str:
     return "1 file" if len(files) == 1 else f"{len(files)} files"
 
 
-def _row(branch: str, entry: Entry) -> tuple[Cell | str, ...]:
-    name = branch + PurePosixPath(entry.path).name
+def _row(branch: str, entry: Entry, folded: Sequence[Entry]) -> tuple[Cell | str, ...]:
+    """Return one line; a folded directory tells how much is in it."""
+    if folded:
+        size = sum(each.size for each in folded)
+        name = Cell(text=f"{branch}{PurePosixPath(entry.path).name}/ …", mono=True)
+        return name, readable_size(size), Cell(text=_count(folded), tone="dim", tip=entry.source)
+    label = branch + PurePosixPath(entry.path).name
     if entry.kind == "link":
-        name += f" -> {entry.target}"
-    size = readable_size(entry.size) if entry.kind == "file" else ""
+        label += f" -> {entry.target}"
+    shown_size = readable_size(entry.size) if entry.kind == "file" else ""
     notes = {"same": "kept", "differs": "replaced"}
     note = notes.get(entry.state, "") if entry.kind != "directory" else ""
     tone = Cell(text=", ".join(filter(None, (entry.role, note))), tone="dim", tip=entry.source)
-    return Cell(text=name, mono=True), size, tone
+    return Cell(text=label, mono=True), shown_size, tone
 
 
-def _branches(entries: Sequence[Entry]) -> Iterator[tuple[str, Entry]]:
-    """Yield entries as tree(1) orders and indents them."""
+Branch = tuple[str, Entry, Sequence[Entry]]
+
+
+def _branches(entries: Sequence[Entry]) -> Iterator[Branch]:
+    """Yield entries as tree(1) orders and indents them, and what is folded into them."""
     below: dict[str, list[Entry]] = {}
     for entry in sorted(entries, key=lambda each: each.path):
         below.setdefault(str(PurePosixPath(entry.path).parent), []).append(entry)
     yield from _subtree("/", "", below)
 
 
-def _subtree(path: str, indent: str, below: dict[str, list[Entry]]) -> Iterator[tuple[str, Entry]]:
+def _subtree(path: str, indent: str, below: dict[str, list[Entry]]) -> Iterator[Branch]:
     children = below.get(path, [])
     for number, entry in enumerate(children, start=1):
         last = number == len(children)
-        yield indent + ("└── " if last else "├── "), entry
-        yield from _subtree(entry.path, indent + ("    " if last else "│   "), below)
+        inside = [each for each in _all_below(entry.path, below) if each.kind == "file"]
+        folds = len(inside) > _MOST_SHOWN and all(each.role == "file" for each in inside)
+        yield indent + ("└── " if last else "├── "), entry, inside if folds else ()
+        if not folds:
+            yield from _subtree(entry.path, indent + ("    " if last else "│   "), below)
+
+
+def _all_below(path: str, below: dict[str, list[Entry]]) -> Iterator[Entry]:
+    for entry in below.get(path, []):
+        yield entry
+        yield from _all_below(entry.path, below)
 
 
 @magics_class

@@ -241,3 +241,15 @@ def test_no_permission(user_kernel: KernelDriver, tmp_path: Path) -> None:
 def test_help(kernel: KernelDriver) -> None:
     kernel.run(REGISTER, raise_error=True)
     assert kernel.run("%rootfs --help").stdout.startswith("rootfs [options] <dir> <program>...")
+
+
+def test_a_directory_with_many_files_is_one_line(notebook: KernelDriver, folder: Path) -> None:
+    (folder / "data/deep").mkdir(parents=True)
+    for number in range(60):
+        (folder / f"data/deep/{number}").write_text("x" * 10)
+    hand_over(folder)
+    shown = build(notebook, "appdir bash --with data")
+    (line,) = (line for line in shown.splitlines() if "/ …" in line)
+    assert line.split()[-4:] == ["600", "B", "60", "files"]
+    assert "bash" in shown
+    assert len(list((folder / "appdir").rglob("deep/*"))) == 60
