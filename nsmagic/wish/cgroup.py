@@ -123,15 +123,24 @@ def heads_a_cell(line: str) -> bool:
     return bool(found.among or found.given) and not (found.rest or found.problem or ends)
 
 
+_NOTES: Final = (
+    "Sizes are bytes, or with K, M, G, T: 64M = 64MiB = 67108864.  max lifts a limit.",
+    "Groups are called nsmagic-<kernel>-<box or cell>, beside or below the notebook's own group;",
+    "NSMAGIC_CGROUP=<directory>[:<directory>...] in its environment names other places.",
+)
+
+
 def cgroup_help() -> str:
     """Return the help of the magic: options, limits and verbs, each from its table."""
     limits = [
-        f" {row.key}={row.unit.metavar}".ljust(27) + row.meaning
+        (left.ljust(27) if len(left) < 27 else f"{left}\n{' ' * 27}") + row.meaning
         for row in LIMITS
+        for left in (f" {row.key}={row.unit.metavar}",)
         if "." not in row.key
     ]
     verbs = [f" {verb.usage}".ljust(44) + verb.help for verb in VERBS]
-    parts = ["Limits, also under their names in cgroup v2 and v1:", *limits, "", "Verbs:", *verbs]
+    parts = ["Limits, also under their names in cgroup v2 and v1:", *limits]
+    parts += ["", "Verbs:", *verbs, "", *_NOTES]
     return "\n".join([help_text(CGROUP), *parts]) + "\n"
 
 

@@ -75,7 +75,7 @@ def _show(value: DeviceRates) -> str:
 
 
 IO = Unit(
-    metavar="<device>:rbps=<size>,wbps=<size>,riops=<number>,wiops=<number>",
+    metavar="<device>:<rate>=<number>[,...]",
     example="sda:wbps=1M", read=read_io, show=_show,
 )  # fmt: skip
 

@@ -83,7 +83,8 @@ LIMITS: Final[tuple[Row, ...]] = (
         v1=plain("cpuset.mems", LIST, scale=MEMBERS, effective="cpuset.effective_mems"),
     ),
     Row(
-        key="io", unit=IO, meaning="reads and writes of a block device a second (v1: direct ones)",
+        key="io", unit=IO,
+        meaning="of a block device: rbps, wbps bytes and riops, wiops a second (v1: direct ones)",
         v2=IO_V2, v1=IO_V1, repeats=True,
     ),
     *RARE,
