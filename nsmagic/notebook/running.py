@@ -197,6 +197,8 @@ class RunningCell:
 
         if self._planned is not None:
             groups().live.pop(self._planned.group.name, None)
+        if self._sandbox.result.out_of_memory and not self._request.ours.raise_error:
+            self._publisher.note(f"{self._name} {obituary.of_memory(self._sandbox.result)}")
         error = "" if self._listener.error is None else str(self._listener.error["ename"])
         for line in obituary.warnings(self._sandbox.result, error):
             self._publisher.note(line)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -272,7 +271,7 @@ class Sandbox:
         self.result.stopped = self.result.stopped or why
         if not self._forked_all:
             # The first process alone: a second that died now would never have told us of itself.
-            self._tree.send(signal.SIGKILL)
+            self._tree.kill_first()
         elif again or not self._ready:
             self._tree.kill()
         else:

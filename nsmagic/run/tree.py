@@ -105,6 +105,13 @@ class Tree:
             except ProcessLookupError:
                 return
 
+    def kill_first(self) -> None:
+        """Kill the main process alone, which still sets the cell up."""
+        for directory in self._others:
+            with suppress(FileNotFoundError):
+                cgroups.thaw(directory)
+        self.send(signal.SIGKILL)
+
     def kill(self) -> None:
         """Kill the whole tree, whatever it ignores."""
         self.deadline = None

@@ -103,6 +103,12 @@ def test_a_child_that_is_killed_does_not_end_the_cell(kernel: KernelDriver) -> N
     assert "The cell went on, but its memory limit of 64 MiB (mem=64M) killed" in notes(run)
 
 
+def test_a_failure_that_may_pass_is_told_too(kernel: KernelDriver) -> None:
+    run = kernel.run(f"%%cgroup mem=64M --no-raise-error {sys.executable}\n{EAT}")
+    assert run.status == "ok"
+    assert "was killed by its memory limit of 64 MiB" in notes(run)
+
+
 def test_oomgroup_ends_the_whole_tree(kernel: KernelDriver) -> None:
     run = kernel.run(
         f"%%cgroup mem=64M oomgroup=1 bash\nsleep 60 &\n{sys.executable} -c '{EAT}'\necho not me"

@@ -13,6 +13,7 @@ from nsmagic.linux.cgroups.private import (
     own_group,
     private_place,
     remove,
+    thaw,
 )
 
-__all__ = ["end", "kill", "kill_each", "move", "own_group", "private_place", "remove"]
+__all__ = ["end", "kill", "kill_each", "move", "own_group", "private_place", "remove", "thaw"]

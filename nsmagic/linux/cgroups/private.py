@@ -108,12 +108,17 @@ def kill_each(groups: Iterable[Path]) -> int:
     """Kill the processes of groups one by one, as cgroup v1 must; return how many there were."""
     count = 0
     for group in groups:
-        with suppress(FileNotFoundError):  # no freezer here: only that of v1 keeps them from dying
-            fd = os.open(group / "freezer.state", os.O_WRONLY | os.O_CLOEXEC)
-            os.write(fd, b"THAWED")
-            os.close(fd)
+        thaw(group)
         for pid in (group / "cgroup.procs").read_text().split():
             count += 1
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
     return count
+
+
+def thaw(group: Path) -> None:
+    """Let processes go on that the freezer of cgroup v1 holds: before that they cannot die."""
+    with suppress(FileNotFoundError):  # another hierarchy
+        fd = os.open(group / "freezer.state", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(fd, b"THAWED")
+        os.close(fd)
