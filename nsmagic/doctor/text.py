@@ -107,9 +107,16 @@ def _names(row: Row, tries: dict[str, str]) -> str:
 
 def _lab(lab: LabVerdict, state: str, width: int) -> Iterator[str]:
     yield f"  {state}{lab.name}: {lab.title}"
-    for step in dict.fromkeys(each.step for each in lab.missing):
-        needs = sorted({each.need for each in lab.missing if each.step == step})
-        yield from _hang(f"{'':13}", f"skipped: {step} (needs {', '.join(needs)})", width, 13)
+    for step in skipped(lab):
+        yield from _hang(f"{'':13}", f"skipped: {step}", width, 13)
+
+
+def skipped(lab: LabVerdict) -> list[str]:
+    """Return the steps of a lab that do not run here, each with what it lacks."""
+    lacks: dict[str, list[str]] = {}
+    for each in lab.missing:
+        lacks.setdefault(each.step, []).append(each.need)
+    return [f"{step} (needs {', '.join(needs)})" for step, needs in lacks.items()]
 
 
 def _hang(head: str, text: str, width: int, indent: int = _INDENT) -> list[str]:
