@@ -28,6 +28,7 @@ from nsmagic.run.keeper import kill_descendants
 from nsmagic.run.program import be_ready, close_all_but
 
 _QUIET_MS: Final = 5
+_DYING_MS: Final = 5000
 _REFUSED: Final = 255 << 8  # as the wait status of a cell that had no process
 
 
@@ -58,6 +59,7 @@ class Spawner:
     poller: select.poll = field(default_factory=select.poll)
     spare: int = 0
     sweeper: int = 0
+    dismissed: bool = False
     helpers: dict[int, Helper] = field(default_factory=dict)
     guards: dict[int | str, Guard] = field(default_factory=dict)
     unclaimed: dict[int, tuple[int, resource.struct_rusage]] = field(default_factory=dict)
@@ -178,6 +180,10 @@ class Spawner:
         pipe, log = self.control.fds.pop(0), self.control.fds.pop(0)
         self.drains.add(pipe, log)
 
+    def on_dismiss(self, _: Frame) -> None:
+        """Take note that the kernel goes on without us."""
+        self.dismissed = True
+
     def on_release(self, frame: Frame) -> None:
         """Forget a cell that ended."""
         guard = self.guards.pop(frame.data["cell"], None)
@@ -276,6 +282,9 @@ def main(argv: list[str]) -> NoReturn:
         spawner.serve(kernel, wake)
     finally:
         spawner.end_all()
-    if ledger:
+    if ledger and not spawner.dismissed:
+        dying = select.poll()
+        dying.register(kernel, select.POLLIN)
+        dying.poll(_DYING_MS)  # its sockets are closed before it is dead
         sweep_and_exit(ledger)
     sys.exit(0)

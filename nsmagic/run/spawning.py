@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,8 @@ class SpawnerClient:
 
     def close(self) -> None:
         """Hang up; the spawner ends what it guards, and itself."""
+        with suppress(NsmagicError):  # gone already
+            self.ask("dismiss")
         self.hang_up()
         self.process.wait()
 

@@ -461,3 +461,50 @@ def test_limits_are_those_of_the_box(kernel: KernelDriver) -> None:
         kernel, "%%cgroup pids=5\n%%nsenter -t web\n1"
     )
     kernel.run("%box rm web", raise_error=True)
+
+
+@needs(sandboxes_work)
+def test_where_there_is_no_cgroup() -> None:
+    kept, stopped = fresh_name(), fresh_name()
+    with start("no cgroup") as kernel:
+        kernel.run(
+            f"%%unshare --name web --pid --mount-proc bash\n{DAEMON.format(name=kept)}\n"
+            f"until pgrep -f '^{kept} '; do :; done > /dev/null",
+            raise_error=True,
+        )
+        run = kernel.run(
+            "%%nsenter -t web --timeout 0.5 bash\ntrap '' INT TERM\n"
+            f"(exec -a {stopped} sleep 1000) & (exec -a {stopped} sleep 1000)"
+        )
+        assert "ran into its --timeout" in message(run)
+        assert called(stopped) == []
+        assert len(called(kept)) == 1
+        kernel.run(f"%%unshare --name two --uts bash\n{DAEMON.format(name=stopped)}")
+        assert called(stopped) == [], "nothing could hold it"
+        assert kernel.run("%nsenter -t two echo here").stdout == "here\n"
+        kernel.run("%box rm --all", raise_error=True)
+        assert called(kept) == []
+
+
+def test_removed_while_cells_run_in_it(notebook: KernelDriver) -> None:
+    for _ in range(3):
+        name = fresh_name()
+        notebook.run("%unshare --name web --uts --pid", raise_error=True)
+        cell = f"%%nsenter -t web --bg --proc job bash\n(exec -a {name} sleep 1000)"
+        notebook.run(cell, raise_error=True)
+        while not called(name):
+            pass
+        notebook.run("%box rm web", raise_error=True)
+        text = message(notebook.run("job.wait()"))
+        assert "was killed by SIGKILL" in text
+
+
+def test_its_spawner_is_killed(fresh_kernel: KernelDriver) -> None:
+    fresh_kernel.run("%unshare --name web --uts --pid", raise_error=True)
+    code = "from nsmagic.run.spawning import spawner\nprocess = spawner().process\nprocess.kill()"
+    pidfd = os.pidfd_open(init_of(fresh_kernel, "web"))
+    fresh_kernel.run(f"{code}\nprocess.wait()", raise_error=True)
+    wait_for(pidfd)
+    assert "its init ended with the spawner" in refused(fresh_kernel, "%nsenter -t web true")
+    fresh_kernel.run("%unshare --name web --uts true", raise_error=True)
+    assert fresh_kernel.run("%nsenter -t web echo again").stdout == "again\n"
