@@ -14,7 +14,7 @@ TOOLS = """
 import os, threading, time
 def ask(term, what, **content):
     term._on_message(term, {"ask": what, **content}, [])
-def until(test, seconds=15):
+def until(test, seconds=30):
     end = time.monotonic() + seconds
     while not test() and time.monotonic() < end:
         time.sleep(0.02)
@@ -58,7 +58,7 @@ assert shows(term, "status 130"), term.text()
 def test_two_at_once_a_flood_and_the_end_of_the_box(web: KernelDriver) -> None:
     web.run(
         """other = %box term web
-ask(other, "type", keys="seq 300000; echo fin-$((20+3))\\r")
+ask(other, "type", keys="seq 100000; echo fin-$((20+3))\\r")
 ask(term, "type", keys="echo meanwhile-$((40+2))\\r")
 assert shows(term, "meanwhile-42")
 def drawn():  # as a view that keeps up

@@ -92,6 +92,20 @@ live.FORGOTTEN = 35.0
     seen.run(code, raise_error=True)
 
 
+def test_axes_of_ones_own(seen: KernelDriver) -> None:
+    code = """import nsmagic
+import matplotlib; matplotlib.use("agg")
+axes = [nsmagic.plot(group), nsmagic.plot(graph, "pids")]
+assert [each.get_ylabel() for each in axes] == ["Memory", "Processes"]
+assert set(graph.samples) > {"seconds", "mem.anon", "mem.max_hits/s"}
+"""
+    seen.run(code, timeout=60, raise_error=True)
+    for wrong, words in (("group, 'ram'", "no panel is called 'ram'"), ("'sea'", "called 'sea'")):
+        error = seen.run(f"nsmagic.plot({wrong})").error
+        assert error is not None
+        assert words in error["evalue"]
+
+
 BAD_LIMIT = "{'ask': 'limit', 'key': 'mem', 'value': 'x', 'id': 5}"
 
 
