@@ -50,7 +50,9 @@ class Order:
                 f"%box rm {name}",
             )
         wish = box_part(request.wish)
-        planned = groups().plan(name, wish.limits, strict=ours.strict) if wish.cgroup else None
+        planned = None
+        if wish.cgroup:
+            planned = groups().plan(name, wish.limits, strict=ours.strict, dry=ours.dry_run)
         group = _group(name, probe=not ours.dry_run) if planned is None else planned.group.v2
         situation = replace(
             read_situation(wish, None if group is None else str(group)),

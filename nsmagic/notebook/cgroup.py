@@ -66,7 +66,7 @@ class CgroupDesk:
         from nsmagic.run.groups import groups
 
         held = overridden(self.held, limits)
-        groups().plan("held", held, strict=False)  # refuses what no cell could have
+        groups().plan("held", held, strict=False, dry=True)  # refuses what no cell could have
         self.held = held
         say(f"isolated cells get {_said(held)} from now on, until %cgroup off")
 

@@ -141,7 +141,9 @@ class Runner:
         from nsmagic.run.groups import groups  # loading nsmagic does not wait for it
 
         ours = request.ours
-        return groups().plan(f"cell-{number}", request.wish.limits, strict=ours.strict)
+        return groups().plan(
+            f"cell-{number}", request.wish.limits, strict=ours.strict, dry=ours.dry_run
+        )
 
     def _group(self, request: Request, number: int, box: Box | None) -> Path | None:
         """Name a cgroup for the cell where no PID namespace will end its tree."""

@@ -78,12 +78,15 @@ class Groups:
         self.places = Places()
         self.live: dict[str, LiveGroup] = {}
 
-    def plan(self, name: str, limits: tuple[Limit, ...], *, strict: bool) -> LiveGroup:
+    def plan(
+        self, name: str, limits: tuple[Limit, ...], *, strict: bool, dry: bool = False
+    ) -> LiveGroup:
         """Return the group `name` with these limits and, unless `strict`, what they imply.
 
-        Nothing is made yet.  CgroupError where this machine or version of cgroups cannot have it.
+        No group is made yet; `dry`, nor is anything changed to have a place for it.  CgroupError
+        where this machine or version of cgroups cannot have it.
         """
-        place = self.places.find(limit.row for limit in limits)
+        place = self.places.find((limit.row for limit in limits), prepare=not dry)
         limits = tuple(map(_on_devices, limits if strict else _with_what_is_here(limits, place)))
         group = named_group(place, self.pid, name, [limit.row for limit in limits])
         cell = CellGroup(

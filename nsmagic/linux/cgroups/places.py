@@ -60,26 +60,30 @@ class Places:
         self._undo = ExitStack()
         self._known: dict[tuple[str, str, frozenset[str]], Place] = {}
 
-    def find(self, rows: Iterable[Row] = ()) -> Place:
+    def find(self, rows: Iterable[Row] = (), *, prepare: bool = True) -> Place:
         """Return, prepared, where groups with these limits can be made; CgroupError if nowhere.
 
-        Without rows any place will do, also one where groups have no controllers.
+        Without rows any place will do, also one where groups have no controllers.  Without
+        `prepare` nothing is changed: it is the place that would be taken.
         """
         wanted = tuple(rows)
         key = (
             _own_groups(), os.environ.get(VARIABLE, ""),
             frozenset(row.key for row in wanted),
         )  # fmt: skip
-        if key not in self._known:
-            self._known[key] = self._find(wanted)
-        return self._known[key]
+        if key in self._known:
+            return self._known[key]
+        place = self._find(wanted, prepare=prepare)
+        if prepare:
+            self._known[key] = place
+        return place
 
     def close(self) -> None:
         """Put back what was moved."""
         self._known.clear()
         self._undo.close()
 
-    def _find(self, rows: tuple[Row, ...]) -> Place:
+    def _find(self, rows: tuple[Row, ...], *, prepare: bool) -> Place:
         hierarchies = read_hierarchies()
         paths = named_paths(hierarchies)
         v1, missing = _v1(hierarchies, paths)
@@ -89,6 +93,8 @@ class Places:
             if not candidate.refusal and needed <= candidate.controllers:
                 if not needed and candidate.kind in _MOVES:
                     continue  # nothing is moved for a group that needs no controller
+                if not prepare:
+                    return _place(candidate, candidate.controllers, v1, missing, hierarchies)
                 try:
                     return self._take(candidate, needed, v1, missing, hierarchies)
                 except CgroupError as error:
