@@ -15,7 +15,7 @@ from typing import Final
 
 import nsmagic
 from nsmagic.doctor.report import LabVerdict, Report, from_json
-from nsmagic.doctor.text import WORDS, Row, lines, rows, summary
+from nsmagic.doctor.text import WORDS, Row, lines, rows, skipped, summary
 from nsmagic.notebook.tables import Cell, Column, Table, Tone
 from nsmagic.wish.errors import NsmagicError, WishError
 
@@ -98,15 +98,10 @@ def _line(row: Row, tries: dict[str, str]) -> _Line:
 
 
 def _lab_line(lab: LabVerdict) -> _Line:
-    steps = dict.fromkeys(f"{each.step} (needs {each.need})" for each in lab.missing)
-    why = f"skipped: {'; '.join(steps)}" if steps else ""
-    return (
-        "Labs",
-        Cell(text=lab.state, tone=_TONES[lab.state]),
-        Cell(text=lab.name, tip=lab.title),
-        why,
-        "",
-    )
+    state = Cell(text=lab.state, tone=_TONES[lab.state])
+    steps = "; ".join(skipped(lab))
+    why = f"skipped: {steps}" if steps else ""
+    return "Labs", state, Cell(text=lab.name, tip=lab.title), why, ""
 
 
 def _once(
