@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -60,6 +61,20 @@ said["control"] = control.read_text().strip() if control.exists() else None
 said["left"] = sorted(p.name for p in root.glob("nsmagic-*"))
 print(json.dumps(said))
 """
+MAGICS = """
+import atexit, json
+from pathlib import Path
+from IPython.core.interactiveshell import InteractiveShell
+ip = InteractiveShell.instance()
+ip.run_line_magic("load_ext", "nsmagic")
+own = lambda: Path("/proc/self/cgroup").read_text()
+ip.run_cell("%%cgroup --out inside mem=64M cat /proc/self/cgroup").raise_error()
+said = {"inside": ip.user_ns["inside"], "during": own()}
+atexit._run_exitfuncs()
+groups = [path.name for path in Path("/sys/fs/cgroup").iterdir() if path.is_dir()]
+print()
+print(json.dumps(said | {"after": own(), "groups": groups}))
+"""
 
 
 @probe
@@ -87,7 +102,9 @@ def outer() -> Iterator[Path]:
             (made.v2 / "cgroup.kill").write_text("1")
 
 
-def in_container(outer: Path, inside: str = "", before: str = "") -> dict[str, Any]:
+def in_container(
+    outer: Path, inside: str = "", before: str = "", code: str = TRY
+) -> dict[str, Any]:
     """Run TRY in a cgroup and a mount namespace whose root is `outer`, in the group `inside`."""
     where = f"/sys/fs/cgroup/{inside}"
     script = f"""
@@ -100,11 +117,11 @@ echo $$ > {where}/cgroup.procs
 exec "$@"' sh "$@"
 """
     done = subprocess.run(
-        ["sh", "-c", script, "sh", sys.executable, "-c", TRY],
+        ["sh", "-c", script, "sh", sys.executable, "-c", code],
         capture_output=True, text=True, check=False, env=os.environ | {VARIABLE: ""},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
@@ -132,6 +149,13 @@ class TestVersion2:
         assert said["after"] == "0::/\n"
         assert said["control"] == ""
         assert said["left"] == []
+
+    def test_magics_in_a_container_of_our_own(self, outer: Path) -> None:
+        said = in_container(outer, code=MAGICS)
+        assert re.fullmatch(r"0::/nsmagic-\d+-cell-1\n", said["inside"])
+        assert said["during"].endswith(".kernel\n")
+        assert said["after"] == "0::/\n"
+        assert said["groups"] == []
 
     def test_a_container_with_others_is_left_alone(self, outer: Path) -> None:
         said = in_container(outer, before="(sleep 1000 <&- >&- 2>&- &)")
