@@ -73,6 +73,9 @@ def unload(shell: InteractiveShell) -> None:
     if loaded is not None:
         loaded.close_boxes()
     close_spawner()
+    from nsmagic.run.groups import close_groups  # loading nsmagic does not wait for it
+
+    close_groups()
 
 
 def names_of_boxes() -> dict[int, str]:
