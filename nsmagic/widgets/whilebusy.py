@@ -51,6 +51,8 @@ def _make(kernel: Any) -> str | None:  # noqa: ANN401
     supported = getattr(kernel, "_supports_kernel_subshells", False)
     if not supported or not hasattr(manager, "_create_subshell"):
         return None
+    if not thread.is_alive():  # in a forked cell, to which no message can come
+        return None
     found: list[str] = []
     done = threading.Event()
 
