@@ -35,8 +35,8 @@ class BoxList:
     def table(self) -> Table:
         """Return the list as a table for text and HTML."""
         if not self.boxes:
-            none = "no boxes: %unshare --name web --pid --net --mount-proc makes one"
-            return Table(columns=(Column(title="box"),), rows=(), above=(none,))
+            none = Cell(text="none: %unshare --name web --pid --net --mount-proc makes one")
+            return Table(columns=(Column(title="boxes"),), rows=((none,),))
         every = read_processes()
         columns = (
             Column(title="box", mono=True), Column(title="PID", numeric=True),
@@ -139,7 +139,7 @@ def _facts(box: Box) -> Table:
         ("cgroup", "\n".join(cgroups) or "/"),
         ("network links", _links(box)),
     )
-    return Table(columns=(Column(title="fact"), Column(title="", mono=True)), rows=rows)
+    return Table(columns=(Column(title="fact"), Column(title="is", mono=True)), rows=rows)
 
 
 def _map(lines: Sequence[IdMap]) -> str:

@@ -206,7 +206,10 @@ class RunningCell:
     def _tell_left(self, result: Result) -> None:
         if result.left and not result.stopped and not result.all_killed:
             some = "1 process" if result.left == 1 else f"{result.left} processes"
-            self._publisher.note(f"ended {some} that outlived the cell; a box keeps them: --name")
+            keeps = (
+                "a box keeps them: --name" if self.box is None else "--pid makes boxes keep them"
+            )
+            self._publisher.note(f"ended {some} that outlived the cell; {keeps}")
 
     def _lacks(self, result: Result) -> str:
         """Name the library without which ld.so(8) ended the program, 127."""

@@ -68,7 +68,8 @@ def _value(name: str, kind: Kind, text: str, *, field: str = "", repeats: bool =
 
 
 OURS: tuple[Option, ...] = (
-    _value("name", values.BOX, "keep the sandbox as a box called <name>"),
+    _value("name", values.BOX, "keep the sandbox as a box called <name>; with no body and no"
+           " program it is only made"),
     _flag("replace", "remove a box of that name first"),
     _flag("bg", "run in the background and return a job"),
     _value("timeout", values.DURATION, "stop the cell after <seconds>"),

@@ -19,7 +19,7 @@ from nsmagic.linux.processes import read_processes
 from tests.notebook.ending import World, fresh_name, message
 from tests.support.kernel_driver import KernelDriver
 from tests.support.sandboxes import readonly_cgroup, sandboxes_work
-from tests.support.skips import needs
+from tests.support.skips import needs, root_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -239,7 +239,7 @@ def test_a_failed_step_leaves_nothing_and_a_failed_body_the_box(notebook: Kernel
     run = notebook.run("%%unshare --name web --pid --mount --root /nonexistent\n1")
     assert "/nonexistent does not exist here" in message(run)
     assert world.news() == {}
-    assert "no boxes" in str(notebook.run("%box").result)
+    assert "none: %unshare" in str(notebook.run("%box").result)
     assert "ZeroDivisionError" in message(notebook.run("%%unshare --name web --pid\n1 / 0"))
     assert value(notebook, "%%nsenter -t web\nimport os\nos.getpid() > 1") is True
 
@@ -447,12 +447,13 @@ def test_explain_shows_the_making_and_the_entering(notebook: KernelDriver) -> No
     making, entering = (shown["text/plain"] for shown in run.displays)
     assert "sleep infinity   # all of it at once" in making
     assert "nsenter -t PID" in entering
-    assert "no boxes" in str(notebook.run("%box").result)
+    assert "none: %unshare" in str(notebook.run("%box").result)
     run = notebook.run("%%unshare --name web --net --explain\n1", raise_error=True)
     pid = init_of(notebook, "web")
     assert any(f"nsenter -t {pid}" in shown["text/plain"] for shown in run.displays)
 
 
+@root_only
 def test_limits_are_those_of_the_box(kernel: KernelDriver) -> None:
     kernel.run("%%cgroup pids=30\n%%unshare --name web --pid\n1", raise_error=True)
     body = "import subprocess\nfor count in range(40): subprocess.Popen(['sleep', '1000'])"
