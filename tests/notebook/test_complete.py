@@ -91,6 +91,17 @@ def test_a_pid_comes_with_its_command(notebook: KernelDriver) -> None:
     assert command in found[f"%nsdiff self {os.getpid()}"]
 
 
+@pytest.mark.linux
+def test_boxes_come_by_name(notebook: KernelDriver) -> None:
+    notebook.run("%unshare --replace --name tabbed --user", raise_error=True)
+    for line in ("%%nsenter -t ", "%box rm ", "%lsns -p ", "%nsdiff ", "%sxs host,"):
+        (cell,) = complete(notebook, f"{line}tabb")
+        assert cell == f"{line}tabbed"
+    assert "PID" in complete(notebook, "%box show tabb")["%box show tabbed"]
+    notebook.run("%box rm tabbed", raise_error=True)
+    assert complete(notebook, "%box rm tabb") == {}
+
+
 def test_elsewhere_python_is_completed_as_before(notebook: KernelDriver) -> None:
     assert "%%unshare -p\nanswer" in complete(notebook, "%%unshare -p\nansw")
     assert "answer" in complete(notebook, "answ")
