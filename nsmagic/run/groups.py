@@ -16,6 +16,7 @@ from nsmagic.linux.cgroups.oom import OomCounters, read_counters, report
 from nsmagic.linux.cgroups.oomwatch import OomWatch
 from nsmagic.linux.cgroups.places import Place, Places
 from nsmagic.run.result import Result
+from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.groups import MEMBERS, CellGroup
 from nsmagic.wish.limits import BY_KEY, Limit, overridden, values_of, with_implied
 
@@ -39,10 +40,17 @@ class LiveGroup:
     def kills_all(self) -> bool:
         """Whether we must end the whole tree when one process was killed: v1 has no oomgroup."""
         wished = values_of(self.cell.limits).get("oomgroup")
-        return bool(wished) and "memory" not in self.cell.controllers
+        return bool(wished) and "memory" in self.group.v1
 
     def change(self, limits: tuple[Limit, ...]) -> tuple[Reading, ...]:
         """Change limits now; return what Linux made of them.  CgroupError where it refuses."""
+        asked = values_of(limits).get("oomgroup")
+        if asked and "memory" in self.group.v1 and self.watch is None:
+            raise CgroupError(
+                "oomgroup=1 comes too late: on cgroup v1 it is nsmagic that kills the others, and "
+                "only if it watched the group from the beginning",
+                hint="Give it above the cell: %%cgroup mem=64M oomgroup=1",
+            )
         readings = self.group.set(limits)
         self.cell = replace(self.cell, limits=overridden(self.cell.limits, limits))
         return readings

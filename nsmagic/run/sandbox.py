@@ -262,8 +262,9 @@ class Sandbox:
         assert self._group is not None
         assert self._group.watch is not None
         self._group.watch.acknowledge()
-        self.result.all_killed = True
-        self._tree.kill()
+        if self._group.kills_all:
+            self.result.all_killed = True
+            self._tree.kill()
 
     def _stop(self, why: str) -> None:
         now = time.monotonic()

@@ -238,6 +238,8 @@ class TestVerbs:
         shown = kernel.run(f"%cgroup show {busy}").result or {}
         for text in ("memory.max=134217728", "memory.limit_in_bytes=134217728", "cpu.max=50000"):
             assert text in re.sub(r"<[^>]*>", "", shown["text/html"])
+        late = kernel.run(f"%cgroup set {busy} oomgroup=1")
+        assert late.status == "ok" or "comes too late: on cgroup v1" in failure(late)
         assert "holds 1 process" in failure(kernel.run(f"%cgroup rm {busy}"))
 
     def test_kill(self, kernel: KernelDriver, busy: str) -> None:
