@@ -22,8 +22,9 @@ from nsmagic.cli.main import USAGE, complain_about
 from nsmagic.linux.situation import read_situation
 from nsmagic.notebook.catalogue import BY_NAME
 from nsmagic.notebook.request import READERS
-from nsmagic.run.attached import Attached, Execute, without_keeper
+from nsmagic.run.attached import Attached
 from nsmagic.run.boxes import boxes
+from nsmagic.run.execute import Execute, without_keeper
 from nsmagic.run.ledger import close_ledger
 from nsmagic.run.result import Result
 from nsmagic.wish import steps

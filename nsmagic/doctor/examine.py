@@ -20,8 +20,9 @@ from nsmagic.linux import syscalls
 from nsmagic.linux.circumstances import read_circumstances
 from nsmagic.linux.ids import SystemNames
 from nsmagic.linux.situation import read_situation
-from nsmagic.run.attached import Attached, without_keeper
+from nsmagic.run.attached import Attached
 from nsmagic.run.channel import Channel, Frame
+from nsmagic.run.execute import without_keeper
 from nsmagic.wish import steps
 from nsmagic.wish.circumstances import Circumstances
 from nsmagic.wish.errors import StepError, WishError
