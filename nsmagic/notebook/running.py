@@ -92,8 +92,10 @@ class RunningCell:
         button.aim(self._stop)
         try:
             self._sandbox.start()
-        except StepError as refused:
-            if self._explained is not None:
+        except BaseException as refused:
+            if self._plot is not None:  # its group was made, and nothing will run in it
+                self._plot.finish()
+            if self._explained is not None and isinstance(refused, StepError):
                 self._explained.update(self._sandbox.result, refused)
             raise
         if self._planned is not None:

@@ -127,3 +127,22 @@ def test_a_removed_group_ends_the_graph_and_leaves_a_picture(seen: KernelDriver)
     (still,) = [m for m in run.messages if m.kind == "update_display_data"]
     assert still.parent == shown.request
     assert {"image/png", "text/html", "text/plain"} == set(still.content["data"])
+
+
+def test_a_cell_that_cannot_be_forked_leaves_no_graph_behind(kernel: KernelDriver) -> None:
+    code = """import threading, time
+from nsmagic.run import launch
+def refused(*_, **__):
+    raise OSError(11, "Resource temporarily unavailable")
+kept, launch.fork_python = launch.fork_python, refused
+"""
+    kernel.run(code, raise_error=True)
+    run = kernel.run("%%cgroup --plot pids=9\n1", timeout=60)
+    assert "could not begin" in str(run.error)
+    ended = """launch.fork_python = kept
+for thread in threading.enumerate():
+    if thread.name == "nsmagic-graphs":
+        thread.join(5)
+        assert not thread.is_alive()
+"""
+    kernel.run(ended, raise_error=True)
