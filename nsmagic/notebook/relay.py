@@ -120,13 +120,16 @@ class Relay:
         stream: Stream,
         note: Callable[[Message], None],
     ) -> None:
-        with suppress(OSError):  # one of the two hung up
+        with suppress(OSError):  # the source hung up
             while data := await self._loop.sock_recv(source, _PIECE):
                 for message in stream.feed(data):
                     note(message)
                     self.answered = self.answered or bool(message.parent)
                 self.answered = self.answered or stream.opaque
-                await self._loop.sock_sendall(target, data)
+                stream.torn = True
+                with suppress(OSError):  # what is asked of a dead kernel gets an answer too
+                    await self._loop.sock_sendall(target, data)
+                    stream.torn = False
 
     async def _finish(self, words: LastWords | None) -> bool:
         await _cancel(self._accepting)

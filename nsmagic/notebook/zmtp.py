@@ -39,11 +39,12 @@ class Stream:
     """Follows the bytes of one direction of a connection.
 
     `opaque`: they cannot be followed (CURVE encryption, another protocol).  `between`: all that was
-    fed so far are whole messages, so another one may be written now.
+    fed so far are whole messages, so another one may be written now.  `torn`: the other end may
+    not have got all of it.
     """
 
     def __init__(self) -> None:
-        self.opaque = False
+        self.opaque = self.torn = False
         self._pending = bytearray()
         self._greeted = False
         self._skip = 0
@@ -54,7 +55,7 @@ class Stream:
     def between(self) -> bool:
         """Whether a message may be written now."""
         middle = self._pending or self._skip or self._frames or self._more
-        return self._greeted and not middle and not self.opaque
+        return self._greeted and not middle and not self.opaque and not self.torn
 
     def feed(self, data: bytes | memoryview) -> Iterator[Message]:
         """Take what passed; yield the Jupyter messages that are complete with it."""

@@ -16,12 +16,11 @@ from jupyter_client.session import Session
 
 from nsmagic.notebook.links import Link
 from nsmagic.notebook.zmtp import Message, Signer, Stream
+from tests.support.zmtp import GREETING, READY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
-READY = b"\x04\x05\x05READY"[:2] + b"READY"
 PARENT = {"msg_id": "1", "msg_type": "execute_request"}
 
 
