@@ -44,9 +44,17 @@ def box(name: str, unshare: str = WALLS, *, base: str = "python3", **options: An
 
 @contextlib.contextmanager
 def running(name: str, **options: Any) -> Iterator[KernelDriver]:
-    """Start a kernel by its kernelspec and wait until it answers; nothing is loaded in it."""
+    """Start a kernel by its kernelspec and wait until it answers; nothing is loaded in it.
+
+    Afterwards its spawner, which outlives it a little to clean up, has ended too.
+    """
+    below: dict[int, str] = {}
     with KernelDriver(kernel_name=name, setup=options.pop("setup", ""), **options) as driver:
         yield driver
+        if driver.manager.is_alive():
+            below = descendants(driver.pid)
+    for pid in below:
+        wait_for_end(pid)
 
 
 def descendants(pid: int) -> dict[int, str]:
