@@ -64,7 +64,7 @@ def look_up(path: str, root: str = "") -> Place:
         place = replace(place, mount=mount[1].point, options=options, shared=shared)
     if missing:
         return replace(place, near=_near(Path(missing).name, _names(real)))
-    return replace(place, directory=real.is_dir())
+    return replace(place, directory=real.is_dir() and not place.closed)
 
 
 def look_up_program(name: str, root: str = "") -> Place:
@@ -72,13 +72,19 @@ def look_up_program(name: str, root: str = "") -> Place:
     folders = [""] if "/" in name else os.environ.get("PATH", os.defpath).split(":")
     places = [look_up(f"{folder}/{name}" if folder else name, root) for folder in folders]
     for place in places:
-        if not place.missing:
+        if not place.missing and not ("/" not in name and _is_shut(place, root)):
             return _needs(place, root)
     elsewhere = bool(root) and find_program(name) is not None
     if "/" in name:
         return replace(places[0], elsewhere=elsewhere)
     near = () if elsewhere else programs_like(name, root)
-    return Place(path=name, missing=name, near=near, elsewhere=elsewhere)
+    shut = next((place.closed for place in places if _is_shut(place, root)), "")
+    return Place(path=name, missing=name, near=near, elsewhere=elsewhere, closed=shut)
+
+
+def _is_shut(place: Place, root: str) -> bool:
+    """Whether a folder on the way to it is closed, so that nobody can tell if it is there."""
+    return place.closed not in {"", root + place.path}
 
 
 def programs_like(name: str, root: str = "") -> tuple[str, ...]:

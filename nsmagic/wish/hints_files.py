@@ -181,6 +181,13 @@ _PROGRAMS = (
     ),
     hint(
         (Exec,), "EACCES",
+        "No directory of PATH that you may look into has a program {p.missing} {r.where}.{r.near}  "
+        "({p.closed}, which leads to one of them, is closed to you.)",
+        "{r.copy}",
+        when=lambda r: bool(r.place.missing and r.place.closed),
+    ),
+    hint(
+        (Exec,), "EACCES",
         "{p.path} is a directory, not a program.",
         "If it is an option's value, attach it with =, as in --mount-proc={p.path}.",
         when=lambda r: r.place.directory,

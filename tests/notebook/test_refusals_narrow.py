@@ -144,6 +144,11 @@ class TestUser:
         for path in (closed, closed / "in" / "it"):
             text = refused(user_kernel, f"%%unshare --user --wd={path}\n1")
             in_order(text, f"chdir(|EACCES|You may not enter {closed}:|ls -ld {closed} ")
+        more = f"import os\nold, os.environ['PATH'] = os.environ['PATH'], '{closed}:/usr/bin:/bin'"
+        user_kernel.run(more, raise_error=True)
+        text = refused(user_kernel, "%unshare --user lss")
+        in_order(text, f"EACCES|No directory of PATH|program lss here|lsns|{closed}, which leads")
+        user_kernel.run("os.environ['PATH'] = old", raise_error=True)
         closed.rmdir()
 
     def test_a_file_for_a_namespace(self, user_kernel: KernelDriver) -> None:
