@@ -249,11 +249,11 @@ class TestVerbs:
         )
         assert "was killed by SIGKILL" in failure(kernel.run("job.wait()"))
 
-    @pytest.mark.parametrize("name", ["../../x", "/", "a\\nb", "cell-99"])
-    def test_names_are_looked_up(self, kernel: KernelDriver, busy: str, name: str) -> None:
-        run = kernel.run(f"get_ipython().run_line_magic('cgroup', 'kill \"{name}\"')")
-        assert "has a group called" in failure(run)
-        assert f"There is: {busy}." in failure(run)
+    def test_names_are_looked_up(self, kernel: KernelDriver, busy: str) -> None:
+        for name in ("../../x", "/", "a\\nb", "cell-99"):
+            run = kernel.run(f"get_ipython().run_line_magic('cgroup', 'kill \"{name}\"')")
+            assert "has a group called" in failure(run)
+            assert f"There is: {busy}." in failure(run)
 
 
 def test_controllers_and_tree(kernel: KernelDriver) -> None:
