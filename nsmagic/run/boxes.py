@@ -73,10 +73,13 @@ class Setup(Sandbox):
         self._channel.close()
 
     def last_word(self) -> Result | None:
-        """Return how the init ended, as the spawner told; None if it could not."""
-        for frame in self._channel.waiting():
-            if frame.kind == "status":
-                return Result(status=wait_status(frame))
+        """Return how the init ended, as the spawner tells in a moment; None if it cannot."""
+        while not self._channel.closed:
+            for frame in self._channel.waiting():
+                if frame.kind == "status":
+                    return Result(status=wait_status(frame))
+            if not wait_readable(self._channel.sock.fileno(), END_SECONDS):
+                break
         return None
 
 
