@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,13 +17,15 @@ _WITHIN: Final = 5.0  # s
 class Need:
     """Something that a step needs: options of unshare(1) to try, and a program to run there.
 
-    With `limits` it is a cgroup that can have these limits, by key.
+    With `limits` it is a cgroup that can have these limits, by key.  What may work `alone` gets a
+    user namespace only where it does not.
     """
 
     what: str
     flags: tuple[str, ...] = ()
     argv: tuple[str, ...] = ("true",)
     limits: tuple[str, ...] = ()
+    alone: bool = False
 
 
 NEEDS: Final = {
@@ -46,7 +49,7 @@ NEEDS: Final = {
     "user": Need(what="a user namespace", flags=("--user", "--map-root-user")),
     "cgroups": Need(what="a cgroup with limits", limits=("mem", "cpu", "weight", "pids")),
     "cgroupns": Need(what="a cgroup namespace", flags=("--cgroup",)),
-    "chroot": Need(what="a root directory of one's own", flags=("--root=/",)),
+    "chroot": Need(what="a root directory of one's own", argv=("chroot", "/", "true"), alone=True),
 }  # fmt: skip
 
 
@@ -68,21 +71,25 @@ def why_not(name: str) -> str:
     need = NEEDS[name]
     if need.limits:
         return _no_group(need)
-    argv = list(need.argv)
-    if shutil.which(argv[0]) is None:
-        return f"{need.what}: {argv[0]} is not installed"
-    if need.flags:
+    if shutil.which(need.argv[0]) is None:
+        return f"{need.what}: {need.argv[0]} is not installed"
+    said = "" if need.flags else _complaint(need.argv)
+    if need.flags or (said and need.alone):
         root = bool(syscalls.effective_capabilities() >> syscalls.CAP_SYS_ADMIN & 1)
         mapped = () if root or "--user" in need.flags else ("--user", "--map-root-user")
-        argv = ["unshare", *mapped, *need.flags, *argv]
+        said = _complaint(("unshare", *mapped, *need.flags, *need.argv))
+    return f"{need.what}: {said}" if said else ""
+
+
+def _complaint(argv: Sequence[str]) -> str:
+    """Run a program; empty if it ends well, else the last thing that it says."""
     try:
         done = subprocess.run(
             argv, capture_output=True, text=True, check=False, timeout=_WITHIN,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{need.what}: {error}"
+        return str(error)
     if done.returncode == 0:
         return ""
-    said = done.stderr.strip().splitlines() or [f"{argv[0]} exited with {done.returncode}"]
-    return f"{need.what}: {said[-1]}"
+    return (done.stderr.strip().splitlines() or [f"{argv[0]} exited with {done.returncode}"])[-1]

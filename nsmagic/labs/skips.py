@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Final
-
-from nsmagic.wish.options import UNSHARE
 
 # What an isolation magic needs, by name in `nsmagic.labs.needs`.
 _OF_MAGIC: Final = {"cgroup": "cgroups", "chroot": "chroot"}
 _OF_OPTION: Final = {"mount": "mount", "uts": "uts", "ipc": "ipc", "net": "net", "pid": "pid",
                      "user": "user", "cgroup": "cgroupns", "time": "time"}  # fmt: skip
-_LETTERS: Final = {row.short: row.name for row in UNSHARE.options if row.short}
 # These look and need nothing.
 _LOOKS: Final = re.compile(r"%cgroup\s*(controllers|tree|off)?\s*")
 
@@ -46,15 +44,29 @@ class Skips:
         magic, *words = line.lstrip("%").split() or [""]
         if _LOOKS.fullmatch(line):
             return ""
-        for box in self._boxes & set(words):
+        named = words[words.index("--name") + 1] if "--name" in words[:-1] else ""
+        for box in self._boxes & set(words) - {named}:
             return f"the box {box} could not be made here"
         needs = [_OF_MAGIC.get(magic, "")]
         if magic == "unshare":
-            needs += [_OF_OPTION.get(option, "") for option in _options(words)]
+            options = _options(words)
+            needs += [_OF_OPTION.get(option, "") for option in options]
+            # unshare(1) implies it.
+            needs += ["user"] * any(option.startswith("map-") for option in options)
+        if magic == "nsdiff" and "--last" in words:  # where no isolated cell can have run
+            needs += ["uts", "net"]
         why = next((self._missing[need] for need in needs if need in self._missing), "")
-        if why and "--name" in words[:-1]:
-            self._boxes.add(words[words.index("--name") + 1])
+        if why and named:
+            self._boxes.add(named)
         return why
+
+
+@cache
+def _letters() -> dict[str, str]:
+    # Imported now: loading nsmagic does not wait for what one may never ask for.
+    from nsmagic.wish.options import UNSHARE
+
+    return {row.short: row.name for row in UNSHARE.options if row.short}
 
 
 def _options(words: list[str]) -> list[str]:
@@ -63,7 +75,7 @@ def _options(words: list[str]) -> list[str]:
         if word.startswith("--"):
             found.append(word[2:].partition("=")[0])
         elif word.startswith("-"):
-            found += [_LETTERS.get(letter, "") for letter in word[1:]]
+            found += [_letters().get(letter, "") for letter in word[1:]]
         else:
             break
     return found

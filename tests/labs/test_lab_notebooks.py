@@ -14,8 +14,10 @@ from nsmagic.labs.catalogue import LABS, load
 from nsmagic.labs.exercises import EXERCISES, QUESTIONS
 from nsmagic.labs.guard import SENTINELS
 from tests.labs.expected import EXPECTED
+from tests.support import sandboxes
+from tests.support.kernel_driver import KernelDriver
 from tests.support.notebooks import Executed, code_cells, execute, may_fail, read
-from tests.support.skips import NEEDS_ROOT
+from tests.support.skips import NEEDS_ROOT, needs, root_only
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -112,3 +114,16 @@ def test_unsolved_by_an_ordinary_user(name: str, request: pytest.FixtureRequest)
     compare(name, run, but=skipped)
     unchanged(run)
     assert list((account.home / "tmp").iterdir()) == []
+
+
+@pytest.mark.linux
+@root_only
+@needs(sandboxes.sandboxes_work)
+@pytest.mark.parametrize("name", NAMES)
+def test_in_docker_steps_are_skipped_and_nothing_is_made_up(name: str) -> None:
+    with KernelDriver(prefix=sandboxes.docker_default([])) as kernel:
+        for cell in code_cells(NOTEBOOKS / f"{name}.ipynb"):
+            run = kernel.run(cell.source)
+            assert run.status == "ok" or may_fail(cell), f"{cell.id}: {run.reply}"
+            if cell.source.startswith("%%unshare --"):
+                assert run.stdout.startswith("SKIP: "), cell.id

@@ -47,7 +47,7 @@ LABS: tuple[Lab, ...] = (
         steps=(
             Step(title="a new root", needs=("chroot",)),
             Step(title="processes seen from the jail", needs=("chroot", "mount")),
-            Step(title="four ways out", needs=("chroot",)),
+            Step(title="four ways out", needs=("chroot", "user")),
             Step(title="pivot_root", needs=("mount",)),
         ),
     ),
@@ -76,6 +76,7 @@ LABS: tuple[Lab, ...] = (
         name="05-cgroups", title="Control groups: who gets how much", minutes=50,
         steps=(
             Step(title="the tree, and what is in it"),
+            Step(title="mounting it a second time", needs=("mount",)),
             Step(title="limits, weights, the freezer", needs=("cgroups",)),
             Step(title="what a cgroup namespace hides", needs=("cgroupns",)),
         ),
