@@ -27,7 +27,8 @@ from nsmagic.notebook.relay import Relay
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.result import Result
 from nsmagic.run.sandbox import Sandbox
-from nsmagic.run.spawning import SpawnLauncher, close_spawner, spawner
+from nsmagic.run.spawned import SpawnLauncher
+from nsmagic.run.spawning import close_spawner, spawner
 from nsmagic.run.tree import Tree
 from nsmagic.wish import steps
 from nsmagic.wish.errors import ChannelError, NsmagicError

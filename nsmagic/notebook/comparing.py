@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from IPython.core.display_functions import display
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class ComparingMagics(Magics):
     """`%sxs`.  `runner` runs both sides."""
 
-    def __init__(self, shell: InteractiveShell, runner: Runner) -> None:
+    def __init__(self, shell: InteractiveShell, runner: Callable[[], Runner]) -> None:
         super().__init__(shell)
         self.runner = runner
 
@@ -42,7 +43,7 @@ class ComparingMagics(Magics):
             # Imported now: loading nsmagic does not wait for what one may never ask for.
             from nsmagic.notebook.sxs import run_both
 
-            both = run_both(self.runner, wish, button)
+            both = run_both(self.runner(), wish, button)
             if button.pressed and both.left.result is not None:
                 display(both)  # type: ignore[no-untyped-call]
                 raise_for(None, both.left.result, "the command")

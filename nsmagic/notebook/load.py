@@ -33,10 +33,10 @@ def load(shell: InteractiveShell) -> None:
     """Register the magics and start the spawner, so that the first cell need not wait for it."""
     spawner()
     isolation = IsolationMagics(shell)
-    seeing = SeeingMagics(shell, names_of_boxes, last=lambda: isolation.runner.footprint)
+    seeing = SeeingMagics(shell, names_of_boxes, last=lambda: isolation.footprint)
     watching = WatchingMagics(shell, names_of_boxes, groups=_groups)
-    overview = OverviewMagics(shell, isolation.runner)
-    comparing = ComparingMagics(shell, isolation.runner)
+    overview = OverviewMagics(shell, lambda: isolation.runner)
+    comparing = ComparingMagics(shell, lambda: isolation.runner)
     shell.register_magics(isolation, BoxMagics, RootfsMagics, seeing, watching, overview, comparing)
     LineCompleter(shell, seeing.boxes).install()
     inspecting.install(shell)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
@@ -12,7 +13,6 @@ from nsmagic.notebook.cgroup import CgroupDesk
 from nsmagic.notebook.failures import one_message
 from nsmagic.notebook.publishers import publisher_for
 from nsmagic.notebook.request import read_request
-from nsmagic.notebook.runner import Runner
 from nsmagic.notebook.stopping import StopButton, on_sigint
 from nsmagic.wish.cgroup import CGROUP, cgroup_help
 from nsmagic.wish.chroot import CHROOT
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from nsmagic.notebook import tables
+    from nsmagic.notebook.footprint import Footprint
     from nsmagic.notebook.jobs import Job
+    from nsmagic.notebook.runner import Runner
     from nsmagic.run.boxes import Box
 
 
@@ -36,8 +38,20 @@ class IsolationMagics(Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self._shell = shell
-        self.runner = Runner(shell)
         self.groups = CgroupDesk()
+
+    @cached_property
+    def runner(self) -> Runner:
+        """What runs the cells, with the settings of this notebook."""
+        # Its plans and steps are a third of what nsmagic loads, and the first cell is soon enough.
+        from nsmagic.notebook.runner import Runner
+
+        return Runner(self._shell)
+
+    @property
+    def footprint(self) -> Footprint | None:
+        """What is known about the isolated cell that ran last, if one did."""
+        return self.runner.footprint if "runner" in self.__dict__ else None
 
     @no_var_expand
     @line_cell_magic

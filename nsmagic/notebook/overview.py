@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class OverviewMagics(Magics):
     """`%nsmagic`.  `runner` is whose settings are changed."""
 
-    def __init__(self, shell: InteractiveShell, runner: Runner) -> None:
+    def __init__(self, shell: InteractiveShell, runner: Callable[[], Runner]) -> None:
         super().__init__(shell)
         self.runner = runner
 
@@ -50,8 +50,9 @@ class OverviewMagics(Magics):
             name: getattr(defaults, name) if value is None else value
             for name, value in wish.changes
         }
-        self.runner.limits = replace(self.runner.limits, **changes)
-        return settings_table(self.runner.limits)
+        runner = self.runner()
+        runner.limits = replace(runner.limits, **changes)
+        return settings_table(runner.limits)
 
     def _overview(self) -> Table:
         from nsmagic.notebook.catalogue import CATALOGUE

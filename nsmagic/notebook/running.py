@@ -22,7 +22,8 @@ from nsmagic.run.launch import ForkLauncher, Launcher
 from nsmagic.run.logs import LogFile
 from nsmagic.run.result import Result
 from nsmagic.run.sandbox import Sandbox
-from nsmagic.run.spawning import SpawnLauncher, spawner
+from nsmagic.run.spawned import SpawnLauncher
+from nsmagic.run.spawning import spawner
 from nsmagic.run.terminal import Terminal
 from nsmagic.run.tree import Tree
 from nsmagic.wish import steps

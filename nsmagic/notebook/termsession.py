@@ -9,7 +9,8 @@ from typing import Final
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.result import Result
 from nsmagic.run.sandbox import Sandbox
-from nsmagic.run.spawning import SpawnLauncher, spawner
+from nsmagic.run.spawned import SpawnLauncher
+from nsmagic.run.spawning import spawner
 from nsmagic.run.terminal import Keyboard
 from nsmagic.run.tree import Tree
 from nsmagic.widgets.terminal import Terminal

@@ -13,7 +13,8 @@ from nsmagic.run.boxes import boxes
 from nsmagic.run.listener import Silent
 from nsmagic.run.result import Result
 from nsmagic.run.sandbox import Sandbox
-from nsmagic.run.spawning import SpawnLauncher, spawner
+from nsmagic.run.spawned import SpawnLauncher
+from nsmagic.run.spawning import spawner
 from nsmagic.run.tree import Tree
 from nsmagic.wish import steps
 from nsmagic.wish.errors import WishError

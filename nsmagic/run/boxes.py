@@ -25,7 +25,8 @@ from nsmagic.run.listener import Silent
 from nsmagic.run.logs import LogFile
 from nsmagic.run.result import Result
 from nsmagic.run.sandbox import Sandbox
-from nsmagic.run.spawning import SpawnerClient, SpawnLauncher, spawner
+from nsmagic.run.spawned import SpawnLauncher
+from nsmagic.run.spawning import SpawnerClient, spawner
 from nsmagic.run.tree import Tree
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.isolation import Enter

@@ -15,7 +15,8 @@ from nsmagic.run.boxes import boxes
 from nsmagic.run.fork import Main
 from nsmagic.run.launch import ForkLauncher, Launcher
 from nsmagic.run.sandbox import Sandbox
-from nsmagic.run.spawning import SpawnLauncher, spawner
+from nsmagic.run.spawned import SpawnLauncher
+from nsmagic.run.spawning import spawner
 from nsmagic.run.terminal import Terminal
 from nsmagic.run.tree import Tree
 from nsmagic.wish import steps
