@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PERIOD: Final = 0.1  # s
 MANY: Final = 8  # graphs; more are sent two samples at a time, which halves what it costs
 _KEPT: Final = 8  # groups that have ended
+_RENEW: Final = 30.0  # s between two pictures of graphs that go on: 0.15 s each
 
 
 class GraphKeeper:
@@ -116,6 +117,7 @@ class GraphKeeper:
     def _run(self) -> None:
         tick, poked = 0, False
         due = time.monotonic()
+        renewed = due - _RENEW / 2
         while wanted := self._wanted():
             graphs = sum(len(each.graphs) for each in wanted)
             for place, each in enumerate(wanted):
@@ -124,6 +126,9 @@ class GraphKeeper:
                     each.look(thoroughly=poked, send=send)
                 each.leave_stills()
             tick += 1
+            if time.monotonic() - renewed > _RENEW:  # one group at a time, however many there are
+                renewed = time.monotonic()
+                min(wanted, key=lambda each: each.drawn).renew_stills()
             # What was missed is not made up for: a stopped machine gets no burst.
             due = max(due + PERIOD, time.monotonic())
             poked = self._poke.wait(max(0.0, due - time.monotonic()))

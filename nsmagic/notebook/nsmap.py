@@ -26,6 +26,7 @@ Boxes = Callable[[], Mapping[int, str]]
 _GLANCE: Final = 0.15  # s between two looks at which PIDs there are: 0.1 ms each
 _LEAST_OFTEN: Final = 2.0  # s; unshare(2) and setns(2) change no PID
 _SHARE: Final = 1 / 20  # of a CPU at most, however many processes there are
+_RENEW: Final = 10.0  # s between two pictures below a map that goes on
 _YOUNG: Final = 3.0  # s; a process that has just been forked will soon be another program
 
 
@@ -100,7 +101,7 @@ class Follower:
 
     def _run(self) -> None:
         seen: frozenset[str] = frozenset()
-        looked, cost = 0.0, 0.0
+        looked, cost, drawn = 0.0, 0.0, time.monotonic()
         while maps := self._watched():
             pids = frozenset(filter(str.isdecimal, os.listdir("/proc")))
             begun = time.monotonic()
@@ -108,8 +109,12 @@ class Follower:
             if rested and (pids != seen or begun - looked >= _LEAST_OFTEN):
                 worked = time.thread_time()
                 picture = self._look.now()
+                still = begun - drawn > _RENEW
+                drawn = begun if still else drawn
                 for each in maps:
                     each.push(picture)
+                    if still:  # the notebook may be saved any time
+                        each.leave_still()
                 seen, looked = pids, time.monotonic()
                 cost = time.thread_time() - worked
             if self._stop.wait(_GLANCE):

@@ -106,6 +106,18 @@ class Watched:
                 self._drawn = time.monotonic()
                 graph.leave_still()
 
+    @property
+    def drawn(self) -> float:
+        """When its picture was drawn last, on the monotonic clock."""
+        return self._drawn
+
+    def renew_stills(self) -> None:
+        """Draw the pictures below graphs that are looked at: the notebook may be saved any time."""
+        self._drawn = time.monotonic()
+        for graph in self.graphs:
+            if graph.living:
+                graph.leave_still()
+
     def close(self) -> None:
         """Give the descriptors back."""
         self.ended = True
