@@ -82,8 +82,12 @@ class Watched:
 
         A process that wants to run is never equal to what it was.
         """
-        found = []
-        for each in (self, *self.children):
+        found: list[object] = []
+        try:
+            below_me = self.children
+        except Gone:
+            return found
+        for each in (self, *below_me):
             try:
                 stat = each._stat()
                 below = () if each is self else each.activity()

@@ -85,6 +85,7 @@ NAMESPACES: Final[Expected] = {
     "strace-unshare": (r"unshare\(CLONE_NEWNS\|.*CLONE_NEWPID.*\) = 0(.*\n)*.*clone|SKIP",),
     "box-enter": (r"^isle$",),
     "box-diff": (r"^uts .*no$", r"^net .*yes$"),
+    "map": (r"^who +processes",),
     "box-lsns": (r"^\d+ +uts .*isle",),
     "fd-handle": (r"the process is gone: True\nsetns: 0 \| my host name is now kept",),
     "findmnt": (r"^/ +\S+ +(private|shared|slave)",),
@@ -156,6 +157,8 @@ LIMITS: Final[Expected] = {
     "pressure": (r"^cpu +(some avg10=|SKIP)",),
     "docker": (r"host name test01, I am process [12], and I see \d processes", r"^lo +DOWN"),
     "docker-limits": (r"mem +512M +memory\.max=536870912", r"cpu +100% +cpu\.max=100000 100000"),
+    "plot": (r"cgroup web", r"^ +CPU|Memory"),
+    "plot-work": (r"worked for three seconds",),
     "diet-check": (r"not done yet",),
     "reset": (r"playground /",),
 }  # fmt: skip
