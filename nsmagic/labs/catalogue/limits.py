@@ -28,8 +28,8 @@ while True:
     hints=(
         "It must take memory, and work without pause; and it must fit.",
         "%cgroup? for mem= and cpu=; a bytearray is memory that is really taken.",
-        ("%%cgroup mem=64M cpu=20% --fresh --bg --proc diet, then blob = bytearray(45 * 2**20) and an"
-        " endless loop."),
+        ("%%cgroup mem=64M cpu=20% --fresh --bg --proc diet, then blob = bytearray(45 * 2**20)"
+        " and an endless loop."),
     ),
     solution=_DIET,
     mistakes=(
