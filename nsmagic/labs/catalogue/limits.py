@@ -36,7 +36,6 @@ while True:
         Mistake(_DIET.replace("mem=64M", "mem=128M"), "memory limit"),
         Mistake(_DIET.replace(" cpu=20%", ""), "CPU limit"),
         Mistake(_DIET.replace("45 *", "4 *"), "holds"),
-        Mistake(_DIET.replace("while True:\n    pass", "import signal; signal.pause()"), "held up"),
         Mistake("import subprocess\ndiet = subprocess.Popen(['sleep', '600'])", "same cgroup"),
     ),
     needs=("cgroups",),
