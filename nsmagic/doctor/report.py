@@ -28,18 +28,10 @@ from nsmagic.doctor.examine import Examiner, examine
 from nsmagic.doctor.groups import examine_groups
 from nsmagic.doctor.verdict import Verdict, Way
 from nsmagic.linux.environment import Seen, find_environments
+from nsmagic.wish.capabilities import NUMBERS, has
 from nsmagic.wish.circumstances import Circumstances
 
 SCHEMA: Final = 1
-# Of capabilities(7), in the order of their numbers, which start at 0.
-_CAPABILITIES: Final = (
-    "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid", "setuid",
-    "setpcap", "linux_immutable", "net_bind_service", "net_broadcast", "net_admin", "net_raw",
-    "ipc_lock", "ipc_owner", "sys_module", "sys_rawio", "sys_chroot", "sys_ptrace", "sys_pacct",
-    "sys_admin", "sys_boot", "sys_nice", "sys_resource", "sys_time", "sys_tty_config", "mknod",
-    "lease", "audit_write", "audit_control", "setfcap", "mac_override", "mac_admin", "syslog",
-    "wake_alarm", "block_suspend", "audit_read", "perfmon", "bpf", "checkpoint_restore",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,9 +177,7 @@ def _system(examiner: Examiner) -> System:
 
 
 def _lacking(facts: Circumstances) -> Iterable[str]:
-    for number, name in enumerate(_CAPABILITIES):
-        if not facts.capabilities >> number & 1:
-            yield f"CAP_{name.upper()}"
+    return (name for name in NUMBERS if not has(facts.capabilities, name))
 
 
 def _sentences(facts: Circumstances) -> Iterable[str]:

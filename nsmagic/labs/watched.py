@@ -16,13 +16,13 @@ from typing import Final
 from nsmagic.linux.cgroups.group import Cgroup
 from nsmagic.linux.cgroups.hierarchies import read_hierarchies
 from nsmagic.linux.namespaces import TYPES, NamespaceId, read_links
+from nsmagic.wish.capabilities import has
 from nsmagic.wish.limits import LIMITS
 
 # /proc/PID/net/tcp: state 0A is LISTEN, and the port is the hexadecimal end of the local address.
 _LISTENING: Final = re.compile(
     r"^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} 0A", re.MULTILINE
 )
-_CAPABILITIES: Final = {"CAP_CHOWN": 0, "CAP_SYS_CHROOT": 18, "CAP_SYS_ADMIN": 21}
 _LONGEST: Final = 60  # characters of a command line that a message shows
 _ANSWER_WITHIN: Final = 5.0  # s, for a program of ours inside its namespaces
 
@@ -163,7 +163,7 @@ class Watched:
 
     def may(self, capability: str) -> bool:
         """Whether it has a capability such as CAP_SYS_CHROOT in force, capabilities(7)."""
-        return bool(int(self.status["CapEff"], 16) >> _CAPABILITIES[capability] & 1)
+        return has(int(self.status["CapEff"], 16), capability)
 
     @property
     def children(self) -> tuple[Watched, ...]:

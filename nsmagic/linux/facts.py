@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from nsmagic.linux.mountinfo import MountLine, read_mountinfo
 from nsmagic.linux.namespaces import Links, read_links
 from nsmagic.linux.processes import Process, read_processes
+from nsmagic.wish.capabilities import names_of
 from nsmagic.wish.isolation import IdMap
-
-# The numbers of <linux/capability.h>, capabilities(7).
-CAPABILITIES: Final = (
-    "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid", "setuid",
-    "setpcap", "linux_immutable", "net_bind_service", "net_broadcast", "net_admin", "net_raw",
-    "ipc_lock", "ipc_owner", "sys_module", "sys_rawio", "sys_chroot", "sys_ptrace", "sys_pacct",
-    "sys_admin", "sys_boot", "sys_nice", "sys_resource", "sys_time", "sys_tty_config", "mknod",
-    "lease", "audit_write", "audit_control", "setfcap", "mac_override", "mac_admin", "syslog",
-    "wake_alarm", "block_suspend", "audit_read", "perfmon", "bpf", "checkpoint_restore",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +72,9 @@ class Facts:
             "effective": "CapEff", "permitted": "CapPrm", "inheritable": "CapInh",
             "bounding": "CapBnd", "ambient": "CapAmb",
         }  # fmt: skip
-        return Capabilities(**{name: _names(int(status[line], 16)) for name, line in sets.items()})
+        return Capabilities(
+            **{name: names_of(int(status[line], 16)) for name, line in sets.items()}
+        )
 
     def processes(self) -> list[Process]:
         """Return the processes in its PID namespace, or where that is ours, those it started."""
@@ -116,11 +108,3 @@ class Facts:
     def _map(self, name: str) -> tuple[IdMap, ...]:
         lines = [map(int, line.split()) for line in self._lines(name)]
         return tuple(IdMap(inner=inner, outer=outer, count=count) for inner, outer, count in lines)
-
-
-def _names(mask: int) -> frozenset[str]:
-    return frozenset(
-        CAPABILITIES[bit] if bit < len(CAPABILITIES) else str(bit)
-        for bit in range(64)
-        if mask >> bit & 1
-    )

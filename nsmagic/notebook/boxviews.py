@@ -7,12 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from nsmagic.linux.facts import CAPABILITIES, Facts
+from nsmagic.linux.facts import Facts
 from nsmagic.linux.mountinfo import MountLine, read_mountinfo
 from nsmagic.linux.processes import Process, read_command, read_processes
 from nsmagic.notebook.nsdiff import compare
 from nsmagic.notebook.tables import WIDTH, Cell, Column, Table
 from nsmagic.run.boxes import Box
+from nsmagic.wish.capabilities import CAPABILITIES
 from nsmagic.wish.isolation import IdMap
 from nsmagic.wish.lsns import SELF
 from nsmagic.wish.namespaces import NAMESPACES

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from nsmagic.wish.capabilities import has
 from nsmagic.wish.idmaps import Range
 from nsmagic.wish.missing import Missing
 from nsmagic.wish.plan import Plan
 
-# The numbers of capabilities(7).
-_BITS = {
-    "CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_SYS_CHROOT": 18, "CAP_SYS_ADMIN": 21, "CAP_SYS_TIME": 25,
-    "CAP_SETFCAP": 31,
-}  # fmt: skip
 _DOCKER = "docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined ..."
 _START = {
     "docker": f"Start the container with: {_DOCKER}",
@@ -100,7 +96,7 @@ class Circumstances:
 
     def lacks(self, *capabilities: str) -> bool:
         """Return whether the notebook's process lacks one of the capabilities (CAP_...)."""
-        return any(not self.capabilities >> _BITS[name] & 1 for name in capabilities)
+        return any(not has(self.capabilities, name) for name in capabilities)
 
     @property
     def start(self) -> str:
