@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
+import signal
 import subprocess
 import sys
 import threading
@@ -15,6 +17,7 @@ import pytest
 
 from nsmagic.labs.progress import Progress
 from nsmagic.linux.ids import SystemNames
+from nsmagic.run.sweep import sweep
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.lab import LabWish, read_lab
 from tests.support.skips import root_only
@@ -184,6 +187,20 @@ class TestMagic:
         assert not [pid for pid in os.listdir("/proc") if pid.isdecimal() and marked(pid, word)]
         assert value(fresh_kernel, "str(other.poll())") == "None"
         fresh_kernel.run("other.kill(); other.wait()", raise_error=True)
+
+    def test_a_killed_kernel_leaves_a_playground_that_is_swept(
+        self, fresh_kernel: KernelDriver
+    ) -> None:
+        fresh_kernel.run("%lab start 01", raise_error=True)
+        folder = Path(value(fresh_kernel, "str(playground)"))
+        ended = os.pidfd_open(fresh_kernel.pid)
+        os.kill(fresh_kernel.pid, signal.SIGKILL)
+        select.select([ended], [], [], 5)
+        os.close(ended)
+        assert folder.is_dir()
+        found = [each for each in sweep() if each.what == str(folder)]
+        assert [each.outcome for each in found] == ["removed"]
+        assert not folder.exists()
 
     def test_a_teacher_writes_one(self, kernel: KernelDriver) -> None:
         cell = """
