@@ -278,7 +278,7 @@ def test_a_name_that_is_taken(notebook: KernelDriver) -> None:
     assert notebook.run("%nsenter -t web hostname").stdout == "first\n"
     typed = text.splitlines()[1].partition("   ")[0]
     for _ in range(2):  # re-running the cell works
-        assert notebook.run(f"{typed} hostname").stdout != "first\n"
+        assert notebook.run(f"{typed} hostname", raise_error=True).stdout != "first\n"
     assert init_of(notebook, "web") != pid
     end = time.monotonic() + 5
     while Path(f"/proc/{pid}").exists():  # until the spawner has reaped it
