@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from nsmagic.labs.watched import Gone, Watched
+from nsmagic.labs.process import Gone
+from nsmagic.labs.watched import Watched
 from nsmagic.linux.processes import read_command, read_processes
 from nsmagic.linux.subjects import own_pid
 

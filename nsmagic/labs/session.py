@@ -17,7 +17,8 @@ from nsmagic.labs import guard
 from nsmagic.labs.catalogue import Lab
 from nsmagic.labs.cleanup import MARK, end_processes, own_processes
 from nsmagic.labs.exercises import Here
-from nsmagic.labs.watched import Gone, Watched
+from nsmagic.labs.process import Gone
+from nsmagic.labs.watched import Watched
 from nsmagic.run.ledger import ledger
 
 # Short, plain, and valid in a host name; the digits behind it make the word new at every start.

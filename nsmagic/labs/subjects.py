@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from nsmagic.labs.exercises import NotYet
-from nsmagic.labs.watched import Gone, Watched
+from nsmagic.labs.process import Gone
+from nsmagic.labs.watched import Watched
 from nsmagic.notebook.jobs import Job
 
 _BEGINS: Final = 10.0  # s

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from nsmagic.labs.exercises import Exercise, Here, NotYet
-from nsmagic.labs.watched import Gone, Watched
+from nsmagic.labs.process import Gone
+from nsmagic.labs.watched import Watched
 from nsmagic.notebook.tables import Cell, Column, Table, Tone
 
 Ending = Literal["done", "not done yet", "wrong", "cannot be checked here"]

@@ -2,80 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from nsmagic.labs.process import Gone, ProcessFacts
 from nsmagic.linux.cgroups.group import Cgroup
 from nsmagic.linux.cgroups.hierarchies import read_hierarchies
+from nsmagic.linux.mountinfo import MountLine, read_mountinfo
 from nsmagic.linux.namespaces import TYPES, NamespaceId, read_links
-from nsmagic.wish.capabilities import has
 from nsmagic.wish.limits import LIMITS
 
 # /proc/PID/net/tcp: state 0A is LISTEN, and the port is the hexadecimal end of the local address.
 _LISTENING: Final = re.compile(
     r"^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} 0A", re.MULTILINE
 )
-_LONGEST: Final = 60  # characters of a command line that a message shows
 _ANSWER_WITHIN: Final = 5.0  # s, for a program of ours inside its namespaces
 
 
-class Gone(Exception):
-    """The process that is looked at has ended."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mounted:
-    """One line of proc_pid_mountinfo(5).  `options` are those of the mount, `fields` the tags."""
-
-    where: str
-    kind: str
-    root: str
-    options: frozenset[str]
-    tags: frozenset[str]
-    data: str
-
-
-class Watched:
-    """A process by its PID, and how the learner calls it.  Every fact raises Gone once it ended.
-
-    The number is pinned to one process by its start time: a later one that gets the same PID is not
-    taken for it.
-    """
-
-    def __init__(self, pid: int, name: str = "") -> None:
-        self.pid = pid
-        self.name = name or str(pid)
-        self._started = self._stat()[19]
-
-    def __repr__(self) -> str:
-        return f"<Watched {self.name} ({self.pid})>"
-
-    def _read(self, file: str) -> str:
-        try:
-            return Path(f"/proc/{self.pid}/{file}").read_text(errors="surrogateescape")
-        except (FileNotFoundError, ProcessLookupError):
-            raise Gone(f"{self.name}: there is no process {self.pid} any more") from None
-
-    def _link(self, file: str) -> str:
-        try:
-            return os.readlink(f"/proc/{self.pid}/{file}")
-        except (FileNotFoundError, ProcessLookupError):
-            raise Gone(f"{self.name}: there is no process {self.pid} any more") from None
-
-    def _stat(self) -> list[str]:
-        # Fields of proc_pid_stat(5) from the state on: a name may hold spaces and parentheses.
-        fields = self._read("stat").rpartition(")")[2].split()
-        if getattr(self, "_started", fields[19]) != fields[19]:
-            raise Gone(f"{self.name}: process {self.pid} ended, and its number is another's now")
-        return fields
+class Watched(ProcessFacts):
+    """A process, what it is in, and what is below it."""
 
     def activity(self) -> object:
         """What changes while it, or a process below it, does something: equal when nothing did.
@@ -98,74 +47,6 @@ class Watched:
         return found
 
     @property
-    def lives(self) -> bool:
-        """Whether there is still such a process, be it a zombie."""
-        try:
-            self._stat()
-        except Gone:
-            return False
-        return True
-
-    @property
-    def age(self) -> float:
-        """How many seconds ago it was made."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - int(self._started) / os.sysconf(
-            "SC_CLK_TCK"
-        )
-
-    @property
-    def state(self) -> str:
-        """The state letter of proc_pid_stat(5): R, S, D, T (stopped), Z (zombie)..."""
-        return self._stat()[0]
-
-    @property
-    def ppid(self) -> int:
-        """The parent's PID."""
-        return int(self._stat()[1])
-
-    @property
-    def argv(self) -> tuple[str, ...]:
-        """The command line; empty for a zombie."""
-        return tuple(self._read("cmdline").split("\0")[:-1])
-
-    @property
-    def command(self) -> str:
-        """The beginning of its command line on one line, or its name where there is none."""
-        words = " ".join(shlex.join(self.argv).split()) or f"[{self._read('comm').strip()}]"
-        return words if len(words) <= _LONGEST else f"{words[:_LONGEST]}..."
-
-    @property
-    def environ(self) -> Mapping[str, str]:
-        """The environment with which its program was started (execve(2))."""
-        pairs = (pair.partition("=") for pair in self._read("environ").split("\0") if pair)
-        return {name: value for name, _, value in pairs}
-
-    @property
-    def status(self) -> Mapping[str, str]:
-        """The lines of proc_pid_status(5) by name."""
-        lines = (line.partition(":") for line in self._read("status").splitlines())
-        return {name: value.strip() for name, _, value in lines}
-
-    @property
-    def threads(self) -> int:
-        """How many threads it has."""
-        return int(self.status["Threads"])
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """Its numbers, from our PID namespace to its own innermost one."""
-        return tuple(int(number) for number in self.status["NSpid"].split())
-
-    @property
-    def uid(self) -> int:
-        """Its effective user, as our user namespace numbers users."""
-        return int(self.status["Uid"].split()[1])
-
-    def may(self, capability: str) -> bool:
-        """Whether it has a capability such as CAP_SYS_CHROOT in force, capabilities(7)."""
-        return has(int(self.status["CapEff"], 16), capability)
-
-    @property
     def children(self) -> tuple[Watched, ...]:
         """Its children, the oldest first."""
         numbers = " ".join(self._read(f"task/{task}/children") for task in self._list("task"))
@@ -177,19 +58,13 @@ class Watched:
                 continue
         return tuple(found)
 
-    def _list(self, directory: str) -> list[str]:
-        try:
-            return os.listdir(f"/proc/{self.pid}/{directory}")
-        except (FileNotFoundError, ProcessLookupError):
-            raise Gone(f"{self.name}: there is no process {self.pid} any more") from None
-
     @property
     def namespaces(self) -> Mapping[str, NamespaceId]:
         """The namespaces it is in, by type."""
         try:
             links = read_links(f"/proc/{self.pid}")
         except (FileNotFoundError, ProcessLookupError):
-            raise Gone(f"{self.name}: there is no process {self.pid} any more") from None
+            raise self._gone() from None
         return {kind: links[kind] for kind in TYPES if kind in links}
 
     def shares(self, kind: str, other: Watched) -> bool:
@@ -197,13 +72,16 @@ class Watched:
         return self.namespaces.get(kind) == other.namespaces.get(kind)
 
     @property
-    def mounts(self) -> tuple[Mounted, ...]:
+    def mounts(self) -> tuple[MountLine, ...]:
         """What is mounted, as it sees it, in the order of mounting."""
-        return tuple(_mounted(line) for line in self._read("mountinfo").splitlines())
+        try:
+            return tuple(read_mountinfo(self.pid))
+        except (FileNotFoundError, ProcessLookupError):
+            raise self._gone() from None
 
-    def mount_at(self, where: str) -> Mounted | None:
+    def mount_at(self, where: str) -> MountLine | None:
         """The mount that is on top at a path, None where there is none."""
-        found = [mount for mount in self.mounts if mount.where == where]
+        found = [mount for mount in self.mounts if mount.target == where]
         return found[-1] if found else None
 
     @property
@@ -222,7 +100,7 @@ class Watched:
         try:
             theirs = self.root.stat()
         except (FileNotFoundError, ProcessLookupError):
-            raise Gone(f"{self.name}: there is no process {self.pid} any more") from None
+            raise self._gone() from None
         ours = Path("/").stat()
         return (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino)
 
@@ -326,13 +204,3 @@ class Watched:
         """Its children, their children and so on, at the first time that this is asked."""
         below = self.children
         return (*below, *(each for child in below for each in child.descendants))
-
-
-def _mounted(line: str) -> Mounted:
-    place, _, source = line.partition(" - ")
-    _, _, _, root, where, options, *tags = place.split()
-    kind, _, data = source.split(" ", 2)
-    return Mounted(
-        where=where.encode().decode("unicode_escape"), kind=kind, root=root, data=data,
-        options=frozenset(options.split(",")), tags=frozenset(tags),
-    )  # fmt: skip
