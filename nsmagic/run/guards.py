@@ -19,7 +19,12 @@ class Guard:
     def __init__(self) -> None:
         self.inside = ""
         self.cgroups: tuple[Path, ...] = ()
-        self._pidfd = -1
+        self._pidfd = self._group = -1
+
+    def hold(self) -> None:
+        """Hold the cgroup that is there now: later one of its name may be another's."""
+        for cgroup in self.cgroups[:1]:
+            self._group = os.open(cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def take(self, pidfd: int) -> None:
         """Take the process in the place of the one before."""
@@ -32,6 +37,13 @@ class Guard:
             os.close(self._pidfd)
             self._pidfd = -1
 
+    def close(self) -> None:
+        """Forget the process and the cgroup."""
+        self.forget()
+        if self._group >= 0:
+            os.close(self._group)
+            self._group = -1
+
     def kill(self) -> None:
         """Kill the process and everything in the cgroup."""
         if self._pidfd >= 0:
@@ -39,7 +51,7 @@ class Guard:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         for cgroup in self.cgroups[:1]:  # v2 where there is one, which kills at one blow
             with suppress(OSError):  # gone already, never made, or of v1
-                cgroups.kill(cgroup)
+                cgroups.kill(cgroup if self._group < 0 else Path(f"/proc/self/fd/{self._group}"))
 
     def remove(self) -> None:
         """Remove the cgroup, once it is empty."""

@@ -145,6 +145,9 @@ class Spawner:
             helper = self.helpers[pid]
             helper.channel = channel
             helper.box, helper.inside = frame.data["box"], frame.data["inside"]
+            if helper.box in self.guards:
+                with suppress(OSError):  # removed meanwhile
+                    self.guards[helper.box].hold()
             if fork is None:
                 introduce(pid, channel)
             with suppress(BrokenPipeError):  # killed by somebody: its end tells the rest
@@ -188,7 +191,7 @@ class Spawner:
         """Forget a cell that ended."""
         guard = self.guards.pop(frame.data["cell"], None)
         if guard is not None:
-            guard.forget()
+            guard.close()
 
     def reap(self) -> None:
         """Reap every child that ended and tell the cells whose process it was."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nsmagic.linux import cgroups
+from nsmagic.run.guards import Guard
 from nsmagic.run.spawning import SpawnerClient, close_spawner, spawner
 from tests.notebook.ending import message
 from tests.run.direct import Cell
@@ -190,3 +191,26 @@ def test_no_more_processes_allowed(user_kernel: KernelDriver) -> None:
         user_kernel.run(limit.format(pid=pid, limits="(soft, hard)"), raise_error=True)
     assert user_kernel.run("%unshare --user echo 3").stdout == "3\n"
     assert pid in children(user_kernel.pid), "it is still the same"
+
+
+@needs(a_private_cgroup)
+def test_the_end_of_a_box_spares_another_of_its_name() -> None:
+    place = cgroups.private_place()
+    assert place is not None
+    group = place / f"nsmagic-{os.getpid()}-again"
+    group.mkdir()
+    guard = Guard()
+    guard.cgroups = (group,)
+    guard.hold()
+    group.rmdir()
+    group.mkdir()  # --replace
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cat:
+        assert cat.stdin is not None
+        assert cat.stdout is not None
+        (group / "cgroup.procs").write_text(str(cat.pid))
+        guard.kill()
+        guard.close()
+        cat.stdin.write(b"lives")
+        cat.stdin.close()
+        assert cat.stdout.read() == b"lives"
+    cgroups.end(group)
