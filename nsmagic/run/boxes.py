@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from nsmagic.linux import cgroups, syscalls
+from nsmagic.linux.cgroups.freezing import is_frozen
 from nsmagic.linux.facts import Facts
 from nsmagic.linux.targets import read_target
 from nsmagic.run.boxinit import SIGNALLED
@@ -149,6 +150,14 @@ class Box(Facts):
         """Where that goes which its processes write after their cells have ended, if they did."""
         return None if self._log is None else self._log.path
 
+    def refuse_frozen(self) -> None:
+        """WishError if it is frozen: a cell would stand still in it before its first line."""
+        if self.planned is not None and is_frozen(self.planned.group):
+            raise WishError(
+                f"the box {self.name!r} is frozen: nothing in it runs, nor would this cell",
+                hint=f"%cgroup thaw {self.name}   lets it go on.",
+            )
+
     def read_on(self, pipe: int) -> None:
         """Let the spawner read what is written to a pipe from now on, into our log."""
         if self._log is None:
@@ -232,7 +241,7 @@ class Boxes:
         if enter is None:
             return None
         if enter.target is not None and enter.into_box:
-            self.find(enter.target)
+            self.find(enter.target).refuse_frozen()
         target = read_target(enter, self.names())
         if target is not None and target.box:
             target = replace(target, wd=os.getcwd())  # noqa: PTH109 - for a step, which has strings

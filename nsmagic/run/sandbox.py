@@ -158,7 +158,7 @@ class Sandbox:
     def _adopt(self) -> None:
         ours = self._launcher.pidfd >= 0  # the spawner ends its own children without being asked
         if ours:
-            self._poller.register(self._launcher.pidfd, select.EPOLLIN)
+            self._poller.register(self._launcher.pidfd, ET)
         if self._launcher.cell_fd >= 0:
             guard = ours and self._forked_all
             self._tree.adopt(self._launcher.cell, self._launcher.cell_fd, guard=guard)
@@ -272,7 +272,7 @@ class Sandbox:
         self.result.stopped = self.result.stopped or why
         if not self._forked_all:
             # The first process alone: a second that died now would never have told us of itself.
-            self._tree.kill_first()
+            self._tree.kill_first(now)
         elif again or not self._ready:
             self._tree.kill()
         else:

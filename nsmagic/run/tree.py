@@ -105,12 +105,15 @@ class Tree:
             except ProcessLookupError:
                 return
 
-    def kill_first(self) -> None:
-        """Kill the main process alone, which still sets the cell up."""
+    def kill_first(self, now: float) -> None:
+        """Kill the main process alone, which still sets the cell up; `tick` kills the rest."""
         for directory in self._others:
             with suppress(FileNotFoundError):
                 cgroups.thaw(directory)
         self.send(signal.SIGKILL)
+        # A second one that told nothing until then stands in a frozen group, and never will.
+        self._next = [signal.SIGKILL]
+        self.deadline = now + GRACE_SECONDS
 
     def kill(self) -> None:
         """Kill the whole tree, whatever it ignores."""

@@ -316,3 +316,29 @@ def test_version_1_alone() -> None:
         kernel.run("%cgroup freeze cell-4", raise_error=True)
         kernel.run("job.kill()", raise_error=True)  # a frozen process dies only when it thaws
         assert groups_of(kernel.pid) == []
+
+
+def test_a_frozen_box_is_not_entered(fresh_kernel: KernelDriver) -> None:
+    kernel = fresh_kernel
+    kernel.run("%%cgroup pids=99 --name web\n1", raise_error=True)
+    kernel.run("%cgroup freeze web", raise_error=True)
+    for cell in ("%%nsenter -t web\n1", "%nsenter -t web true", "%sxs host,web -- true"):
+        assert "%cgroup thaw web" in kernel.run(cell).stderr
+    kernel.run("%cgroup thaw web", raise_error=True)
+    assert kernel.run("%%nsenter -t web\n1").text == "1"
+
+
+@pytest.mark.parametrize("cell", ["%%nsenter -t web {}\n1", "%nsenter -t web {} true"])
+def test_a_cell_that_is_frozen_before_its_first_line_stops(
+    cell: str, fresh_kernel: KernelDriver
+) -> None:
+    kernel = fresh_kernel
+    kernel.run("%unshare --uts --name web true", raise_error=True)
+    group = kernel.run("__import__('nsmagic').Box.find('web').group").result
+    if group is None or (path := group["text/plain"].partition("'")[2].rstrip("')")) == "":
+        pytest.skip("boxes without limits have no group here")
+    Path(path, "cgroup.freeze").write_text("1")
+    assert "--timeout" in failure(kernel.run(cell.format("--timeout 1")))
+    Path(path, "cgroup.freeze").write_text("0")
+    assert kernel.run("%%nsenter -t web\n1").text == "1"
+    assert [entry.name for entry in Path(path).iterdir() if entry.is_dir()] == []
