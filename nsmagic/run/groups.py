@@ -95,6 +95,7 @@ class Groups:
         where this machine or version of cgroups cannot have it.
         """
         place = self.places.find((limit.row for limit in limits), prepare=not dry)
+        _refuse_swap_alone(limits, place)
         limits = tuple(map(_on_devices, limits if strict else _with_what_is_here(limits, place)))
         group = named_group(place, self.pid, name, [limit.row for limit in limits])
         cell = CellGroup(
@@ -114,6 +115,17 @@ def _with_what_is_here(limits: tuple[Limit, ...], place: Place) -> tuple[Limit, 
         for limit in with_implied(limits)
         if not limit.implied or (place.has(limit.row) and _counts_swap(place))
     )
+
+
+def _refuse_swap_alone(limits: tuple[Limit, ...], place: Place) -> None:
+    """CgroupError where swap is to be limited without memory: cgroup v1 counts their sum."""
+    said = [limit for limit in limits if limit.key == "swap" and not limit.implied]
+    alone = said and said[0].value is not None and values_of(limits).get("mem") is None
+    if alone and "memory" in place.v1:
+        raise CgroupError(
+            f"{said[0]} needs a limit of memory here: cgroup v1 limits memory and swap together",
+            hint=f"%%cgroup mem=64M {said[0]}",
+        )
 
 
 def _counts_swap(place: Place) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nsmagic.wish.limits import BY_NAME
 from nsmagic.wish.refusal import ADD_USER, Hint, Refusal, hint
 from nsmagic.wish.steps import (
     Chdir,
@@ -172,6 +173,12 @@ _PROGRAMS = (
         "There is no {p.missing} {r.where}.{r.near}",
         "{r.copy}",
         when=lambda r: r.place.missing.startswith("/"),
+    ),
+    hint(
+        (Exec,), "ENOENT",
+        "No directory of PATH has a program {p.missing} {r.where}.",
+        "If it is a limit, attach its value with =, as in mem=64M.",
+        when=lambda r: r.place.missing in BY_NAME,
     ),
     hint(
         (Exec,), "ENOENT",

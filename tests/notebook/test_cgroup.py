@@ -342,3 +342,14 @@ def test_a_cell_that_is_frozen_before_its_first_line_stops(
     Path(path, "cgroup.freeze").write_text("0")
     assert kernel.run("%%nsenter -t web\n1").text == "1"
     assert [entry.name for entry in Path(path).iterdir() if entry.is_dir()] == []
+
+
+def test_a_limit_without_its_value_is_no_program(kernel: KernelDriver) -> None:
+    assert "as in mem=64M" in failure(kernel.run("%%cgroup mem = 64M\n1"))
+
+
+@needs(v1_beside_v2)
+def test_version_1_has_no_limit_of_swap_alone(kernel: KernelDriver) -> None:
+    assert "%%cgroup mem=64M swap=10M" in failure(kernel.run("%%cgroup swap=10M\n1"))
+    assert kernel.run("%%cgroup mem=max\n1").text == "1"
+    assert kernel.run("%%cgroup swap=max\n1").text == "1"
