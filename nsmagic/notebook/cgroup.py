@@ -164,6 +164,13 @@ def _find(name: str) -> LiveGroup:
 
         if name in (others := live_neighbours()):
             return others[name]
+    from nsmagic.run.boxes import boxes
+
+    if name in boxes().living():
+        raise WishError(
+            f"the box {name!r} has no limits, and so no group for %cgroup",
+            hint="%%cgroup above the cell that makes the box gives it some: %%cgroup mem=64M",
+        )
     guess = nearest(name, tuple(live))
     there = f"There is: {', '.join(live)}." if live else "There is none now."
     near = f"; the nearest is {guess}" if guess else ""

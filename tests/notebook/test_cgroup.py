@@ -353,3 +353,10 @@ def test_version_1_has_no_limit_of_swap_alone(kernel: KernelDriver) -> None:
     assert "%%cgroup mem=64M swap=10M" in failure(kernel.run("%%cgroup swap=10M\n1"))
     assert kernel.run("%%cgroup mem=max\n1").text == "1"
     assert kernel.run("%%cgroup swap=max\n1").text == "1"
+
+
+def test_a_box_without_limits_has_no_group_for_the_verbs(kernel: KernelDriver) -> None:
+    kernel.run("%unshare --uts --name bare --replace true", raise_error=True)
+    for line in ("set bare mem=1M", "show bare", "freeze bare"):
+        assert "the box 'bare' has no limits" in failure(kernel.run(f"%cgroup {line}"))
+    kernel.run("%box rm bare", raise_error=True)
