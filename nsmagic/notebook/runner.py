@@ -126,7 +126,9 @@ class Runner:
         if group is not None:
             from nsmagic.notebook.obituary import read_back
 
-            self._say(filter(None, (read_back(group), group.note)), publisher)
+            if text := read_back(group):  # each time: it is what Linux made of this group
+                publisher.note(text)
+            self._say(filter(None, [group.note]), publisher)
 
     def _limited(self, request: Request, number: int, box: Box | None) -> LiveGroup | None:
         """Plan the group that the cell asks for; CgroupError where there cannot be one."""
