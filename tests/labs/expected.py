@@ -142,6 +142,17 @@ CGROUPS: Final[Expected] = {
     "cgns": (r"my own group: /\n", r"10 MiB are fine"),
     "ns-only": (r"in the cgroups of the notebook: True",),
     "cg-only": (r"cgroups of my own: True\nall namespaces are shared with the notebook: True",),
+    "delegation-here": (r"memory +v[12]",),
+    "garden": (r"^0::/\S*-garden",),
+    "hand-over": (
+        r"^\. +belongs to user (?!0$)(\d+)\ncgroup\.procs +belongs to user \1\n",
+        r"^(memory\.max|cgroup\.max\.descendants) +belongs to user 0$",
+    ),
+    "inside": (
+        r"I am user (?!0$)\d+\nmake a group in it: works\nmove there: works\n",
+        r"^change its \S+: refused: Permission denied\nmake a group beside it: refused: Permission",
+        r"^leave it: refused: Permission denied",
+    ),
     "fence-check": (r"not done yet",),
     "tree-now": (r"/sys/fs/cgroup",),
     "reset": (r"playground /",),

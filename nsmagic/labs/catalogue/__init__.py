@@ -73,12 +73,13 @@ LABS: tuple[Lab, ...] = (
         ),
     ),
     Lab(
-        name="05-cgroups", title="Control groups: who gets how much", minutes=50,
+        name="05-cgroups", title="Control groups: who gets how much", minutes=60,
         steps=(
             Step(title="the tree, and what is in it"),
             Step(title="mounting it a second time", needs=("mount",)),
             Step(title="limits, weights, the freezer", needs=("cgroups",)),
             Step(title="what a cgroup namespace hides", needs=("cgroupns",)),
+            Step(title="delegation", needs=("cgroups",)),
         ),
     ),
     Lab(
