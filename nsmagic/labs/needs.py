@@ -48,6 +48,7 @@ NEEDS: Final = {
     "time": Need(what="a time namespace", flags=("--time", "--fork", "--boottime=1")),
     "user": Need(what="a user namespace", flags=("--user", "--map-root-user")),
     "cgroups": Need(what="a cgroup with limits", limits=("mem", "cpu", "weight", "pids")),
+    "memhigh": Need(what="memory.high, which slows down", limits=("memhigh",)),
     "cgroupns": Need(what="a cgroup namespace", flags=("--cgroup",)),
     "chroot": Need(what="a root directory of one's own", argv=("chroot", "/", "true"), alone=True),
 }  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Final
 _OF_MAGIC: Final = {"cgroup": "cgroups", "chroot": "chroot"}
 _OF_OPTION: Final = {"mount": "mount", "uts": "uts", "ipc": "ipc", "net": "net", "pid": "pid",
                      "user": "user", "cgroup": "cgroupns", "time": "time"}  # fmt: skip
+_OF_LIMIT: Final = {"memhigh": "memhigh", "memory.high": "memhigh"}
 # These look and need nothing.
 _LOOKS: Final = re.compile(r"%cgroup\s*(controllers|tree|off)?\s*")
 
@@ -48,6 +49,8 @@ class Skips:
         for box in self._boxes & set(words) - {named}:
             return f"the box {box} could not be made here"
         needs = [_OF_MAGIC.get(magic, "")]
+        if magic == "cgroup":
+            needs += [_OF_LIMIT.get(word.partition("=")[0], "") for word in words]
         if magic == "unshare":
             options = _options(words)
             needs += [_OF_OPTION.get(option, "") for option in options]

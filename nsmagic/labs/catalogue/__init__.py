@@ -83,10 +83,11 @@ LABS: tuple[Lab, ...] = (
         ),
     ),
     Lab(
-        name="06-limits-live", title="What happens at the limit", minutes=45,
+        name="06-limits-live", title="What happens at the limit", minutes=55,
         steps=(
             Step(title="out of memory", needs=("cgroups",)),
             Step(title="memory that is no program's", needs=("cgroups", "mount")),
+            Step(title="slowed down, not killed", needs=("memhigh",)),
             Step(title="throttling, and docker run by hand", needs=("cgroups", "uts")),
         ),
     ),
