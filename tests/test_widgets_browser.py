@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.support.browser import has_chromium
 from tests.support.skips import needs
@@ -26,6 +27,11 @@ held = []
 while True:
     held.append(bytearray({MIB}))
     time.sleep(0.12)
+"""
+STAY = f"""%%cgroup mem=64M --plot --no-raise-error {sys.executable}
+import time
+held = bytearray(24 * {MIB})
+time.sleep(100)
 """
 DRAWN_IN_A_SECOND = """() => new Promise((done) => {
     const graph = document.querySelector('.nsm-graph'), before = +graph.dataset.drawn;
@@ -91,6 +97,63 @@ def test_a_graph_is_live_and_its_controls_work_while_the_cell_runs(lab: OpenNote
     stills = [out.data for out in saved.cells[1].outputs if "image/png" in out.get("data", {})]
     assert "OOM kill: " in stills[0]["text/plain"]
     assert complaints == []
+
+
+def test_a_page_reloaded_while_the_cell_runs_has_the_whole_graph(lab: OpenNotebook) -> None:
+    notebook = lab(["%load_ext nsmagic\n%nsmap", STAY])
+    complaints, page = listen(notebook), notebook.page
+    notebook.start_all()
+    graph = page.locator(".nsm-graph")
+    graph.wait_for(timeout=30_000)
+    page.wait_for_function("() => +document.querySelector('.nsm-graph').dataset.drawn > 12")
+    graph.locator(".nsm-title").click(button="right")
+    page.locator(".lm-Menu-item", has_text="Create New View for Cell Output").click()
+    page.locator(".jp-LinkedOutputView .nsm-graph[data-drawn]").wait_for()
+    page.locator(".lm-TabBar-tab", has_text="Output View").locator(
+        ".lm-TabBar-tabCloseIcon"
+    ).click()
+    notebook.save()
+    page.reload()
+    graph.wait_for(timeout=30_000)
+    page.locator(".nsm-map-chip").first.wait_for()
+    assert page.evaluate(DRAWN_IN_A_SECOND) >= 3
+
+    chart = graph.locator(".nsm-graph-chart").first
+    at, readout = (graph.locator(f".nsm-graph-{part}").first for part in ("at", "readout"))
+    chart.focus()
+    page.keyboard.press("ArrowLeft")
+    for _ in range(40):  # to the first sample that is kept, from before this page was loaded
+        page.keyboard.press("Shift+ArrowLeft")
+    expect(at).to_have_text(re.compile(r"^at 0(\.\d)? s$"))
+    expect(readout).to_contain_text(re.compile(r"anon 0 B.*memory.max 64.0 MiB"))
+
+    area = chart.locator(".u-over").bounding_box()
+    assert area is not None
+    left, middle, width = area["x"], area["y"] + area["height"] / 2, area["width"]
+    page.mouse.move(left + 0.3 * width, middle)
+    expect(at).to_have_text(re.compile(r"^at [1-9]"))
+    started = _seconds(at.inner_text())
+    page.mouse.down()
+    page.mouse.move(left + 0.6 * width, middle, steps=4)
+    page.mouse.up()
+    follow = graph.get_by_role("button", name="30 s")
+    expect(follow).to_have_attribute("aria-pressed", "false")
+    page.mouse.move(left + 1, middle)
+    expect(at).not_to_have_text("")
+    assert abs(_seconds(at.inner_text()) - started) < 0.6
+    chart.focus()
+    page.keyboard.press("Escape")
+    expect(follow).to_have_attribute("aria-pressed", "true")
+
+    page.evaluate("() => jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    graph.get_by_text("■ gone").wait_for()
+    assert complaints == []
+
+
+def _seconds(text: str) -> float:
+    found = re.search(r"^at (?:(\d+):)?([\d.]+)", text)
+    assert found is not None, text
+    return 60 * float(found[1] or 0) + float(found[2])
 
 
 def test_the_map_follows_a_cell_and_outlives_its_kernel(lab: OpenNotebook) -> None:

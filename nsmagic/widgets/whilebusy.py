@@ -10,9 +10,12 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from nsmagic.widgets.latecomers import Latecomers
+
 _WAIT = 5.0  # s; making a subshell takes a millisecond
 _lock = threading.Lock()
 _made: dict[int, str] = {}  # by the identity of a kernel, of which a process has one
+_latecomers: dict[int, Latecomers] = {}
 
 
 def route(comm: Any, kernel: Any) -> bool:  # noqa: ANN401 - ipykernel has no annotations
@@ -30,8 +33,11 @@ def close(kernel: Any) -> None:  # noqa: ANN401
     """End our subshell; messages go to the main shell again."""
     with _lock:
         made = _made.pop(id(kernel), None)
+        late = _latecomers.pop(id(kernel), None)
     if made is not None:
         thread = kernel.shell_channel_thread
+        if late is not None:
+            thread.io_loop.add_callback(late.end)
         thread.io_loop.add_callback(thread.manager._delete_subshell, made)
 
 
@@ -42,6 +48,9 @@ def _subshell(kernel: Any) -> str | None:  # noqa: ANN401
             if made is None:
                 return None
             _made[id(kernel)] = made
+            if Latecomers.possible(kernel):
+                late = _latecomers[id(kernel)] = Latecomers(kernel, made)
+                kernel.shell_channel_thread.io_loop.add_callback(late.begin)
         return _made[id(kernel)]
 
 

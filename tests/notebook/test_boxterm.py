@@ -32,6 +32,9 @@ def web(kernel: KernelDriver) -> KernelDriver:
     make = "%unshare --name web --uts --pid --mount-proc hostname inside-the-box"
     kernel.run(make, timeout=60, raise_error=True)
     kernel.run("term = %box term web", timeout=60, raise_error=True)
+    # The shell is the module's: it runs before a test begins to count.
+    up = 'ask(term, "type", keys="echo up-$((1+1))\\r")\nassert shows(term, "up-2"), term.text()'
+    kernel.run(up, timeout=60, raise_error=True)
     return kernel
 
 

@@ -82,9 +82,10 @@ class Panel {
     this.fields = view.history.fields.filter((field) => field.plot === plot);
     this.unit = this.fields.find((field) => field.role !== "shade").unit;
     this.readout = make("span", { class: "nsm-graph-readout nsm-grow" });
+    this.at = make("span", { class: "nsm-graph-at nsm-dim" });
     this.place = make("div", { class: "nsm-graph-chart", tabindex: 0, role: "img" });
     this.el = make("section", { class: "nsm-graph-panel" },
-      make("div", { class: "nsm-bar" }, make("strong", {}, view.titles[plot]), this.readout), this.place);
+      make("div", { class: "nsm-bar" }, make("strong", {}, view.titles[plot]), this.at, this.readout), this.place);
     this.place.addEventListener("keydown", (event) => this.key(event));
     this.known = "";
   }
@@ -270,12 +271,13 @@ class Panel {
         make("i", { class: `nsm-swatch nsm-${field.role}`, style: `--tone: ${turnColour(this.view.colours, field.colour)}` }),
         `${field.label} `, make("b", {}, value === null && field.role === "limit" ? "max" : show(value, field.unit)));
     });
-    if (hovered && history.at[row] !== undefined) parts.unshift(make("span", { class: "nsm-dim" }, `at ${this.clock(history.at[row])}`));
-    const text = parts.map((part) => part.textContent).join();
+    const at = hovered && history.at[row] !== undefined ? `at ${this.clock(history.at[row])}` : "";
+    const text = [at, ...parts.map((part) => part.textContent)].filter(Boolean).join(", ");
     if (text === this.told) return;
     this.told = text;
+    this.at.textContent = at;
     this.readout.replaceChildren(...parts);
-    this.place.setAttribute("aria-label", `${this.view.titles[this.plot]}: ${parts.map((part) => part.textContent).join(", ")}`);
+    this.place.setAttribute("aria-label", `${this.view.titles[this.plot]}: ${text}`);
   }
 
   key(event) {
