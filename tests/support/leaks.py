@@ -43,7 +43,11 @@ own_directories: set[str] = set()
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """What exists now, each thing spelled so that a person can find it."""
+    """What exists now, each thing spelled so that a person can find it.
+
+    `alive` are the numbers of all processes, whoever's: one that has just executed its program has
+    no environment yet, and so no mark.
+    """
 
     processes: frozenset[str]
     descriptors: frozenset[str]
@@ -52,16 +56,19 @@ class Snapshot:
     links: frozenset[str]
     namespaces: frozenset[str]
     files: frozenset[str]
+    alive: frozenset[int]
 
     def added(self, before: Snapshot) -> dict[str, list[str]]:
         """What is here and was not before, by kind; kinds without news are left out."""
         news = {
             field.name: sorted(getattr(self, field.name) - getattr(before, field.name))
             for field in fields(self)
+            if field.name != "alive"
         }
         # By number alone: a process that was there may have called execve(2), or be a zombie now.
-        known = {text.split()[0] for text in before.processes}
-        news["processes"] = [text for text in news["processes"] if text.split()[0] not in known]
+        news["processes"] = [
+            text for text in news["processes"] if int(text.split()[0]) not in before.alive
+        ]
         return {kind: things for kind, things in news.items() if things}
 
 
@@ -73,7 +80,8 @@ def mark() -> None:
 
 def snapshot() -> Snapshot:
     """Look at everything; about 1 ms, however many processes others have."""
-    processes, namespaces = _our_processes()
+    alive = frozenset(int(name) for name in os.listdir("/proc") if name.isdigit())
+    processes, namespaces = _our_processes(alive)
     return Snapshot(
         processes=processes,
         descriptors=_descriptors(),
@@ -82,6 +90,7 @@ def snapshot() -> Snapshot:
         links=frozenset(name for _, name in socket.if_nameindex()),
         namespaces=namespaces,
         files=_files(),
+        alive=alive,
     )
 
 
@@ -128,12 +137,11 @@ def _wait_for_news(processes: list[str] | tuple[()]) -> None:
         poll.poll(TICK * 1000)
 
 
-def _our_processes() -> tuple[frozenset[str], frozenset[str]]:
+def _our_processes(alive: frozenset[int]) -> tuple[frozenset[str], frozenset[str]]:
     """Processes of ours other than this one, and the namespaces that any of ours is in or holds."""
     processes: set[str] = set()
     spares: set[str] = set()  # one for each spawner
     namespaces = set(_namespaces("self"))
-    alive = {int(name) for name in os.listdir("/proc") if name.isdigit()}
     _older.intersection_update(alive)
     for pid in alive - _older - {os.getpid()}:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ends while we look
