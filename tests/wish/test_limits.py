@@ -208,7 +208,7 @@ VALUES = {
     "COUNT": st.one_of(st.none(), st.integers(0, 1 << 22)),
     "SWITCH": st.booleans(),
     "WEIGHT": st.integers(1, 10_000).map(float),
-    "LIST": st.frozensets(st.integers(0, 9999), min_size=1),
+    "LIST": st.none() | st.frozensets(st.integers(0, 9999), min_size=1),
     "CPU": st.builds(
         CpuQuota,
         quota=st.one_of(st.none(), st.integers(1000, 10**9)),

@@ -186,8 +186,14 @@ def read_list(text: str) -> frozenset[int]:
     return frozenset(numbers)
 
 
-def show_list(numbers: Iterable[int]) -> str:
-    """Return numbers as the shortest list with ranges."""
+def _read_members(text: str) -> frozenset[int] | None:
+    return None if text == "max" else read_list(text)
+
+
+def show_list(numbers: Iterable[int] | None) -> str:
+    """Return numbers as the shortest list with ranges; `max` where none were chosen."""
+    if numbers is None:
+        return "max"
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][1] + 1:
@@ -208,7 +214,7 @@ SIZE = Unit(metavar="<size>", example="64M", read=read_size, show=show_size)
 COUNT = Unit(metavar="<number>", example="20", read=read_count, show=_show_count)
 CPU = Unit(metavar="<percent>|<cpus>", example="50%", read=read_cpu_shown, show=_show_cpu)
 WEIGHT = Unit(metavar="<weight>", example="100", read=read_weight, show=show_weight)
-LIST = Unit(metavar="<list>", example="0-3,8", read=read_list, show=show_list)
+LIST = Unit(metavar="<list>", example="0-3,8", read=_read_members, show=show_list)
 SWITCH = Unit(metavar="0|1", example="1", read=read_switch, show=lambda value: str(int(value)))
 
 
