@@ -68,9 +68,12 @@ function present(model) {
   };
 }
 
-// Where the widget is seen its still picture, an output of its own, is not (live.py).
+// Where the widget is seen its still picture, an output of its own, is not (live.py).  JupyterLab
+// does not restore widgets in an Output View of a reloaded page: there the still is all there is.
 function instead(model) {
-  const rule = make("style", {}, `.nsm-still-${model.get("still_id")} { display: none; }`);
+  const still = `.nsm-still-${model.get("still_id")}`;
+  const rule = make("style", {}, `${still} { display: none; }
+    .jp-OutputArea:not(:has(.nsm-graph, .nsm-map, .nsm-term)) ${still} { display: block; }`);
   document.head.append(rule);
   return () => rule.remove();
 }
