@@ -190,7 +190,9 @@ def test_a_terminal_in_a_box_while_a_cell_runs(lab: OpenNotebook) -> None:
     page.keyboard.type("hostname; ps -e; ls -d --color=always /usr; stty size\n")
     rows.get_by_text(re.compile(r"^\d\d+ \d\d+$")).wait_for()
     assert rows.get_by_text("web", exact=True).count() >= 1
-    page.keyboard.type("sleep 1000\n")
+    # What it says shows that it has the terminal: Ctrl-C before that would be bash's.
+    page.keyboard.type("sh -c 'echo up-$((1+1)); exec sleep 1000'\n")
+    rows.get_by_text("up-2", exact=True).wait_for()
     page.keyboard.press("Control+C")
     page.keyboard.type("echo status $?\n")
     rows.get_by_text("status 130", exact=True).wait_for()
