@@ -27,6 +27,7 @@ from nsmagic.wish.steps import Join
 from tests.run import probe
 from tests.run.direct import Cell
 from tests.run.test_perform import PROBE, said
+from tests.support.programs import needs_open_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,6 +132,8 @@ def of_no_interest(facts: dict[str, Any] | str) -> dict[str, Any] | str:
 def test_as_the_program_does(target: str, line: str, kind: str, targets: dict[str, int]) -> None:
     if " -e" in line and "--env" not in subprocess.getoutput("nsenter --help"):
         pytest.skip("nsenter here has no --env")
+    if "-S" in line and os.geteuid() == 0:
+        needs_open_python()
     words = ["-t", str(targets[target]), *line.format(pid=targets[target]).split(" ")]
     expected = of_no_interest(the_programs(words))
     for fenced in (True, False):

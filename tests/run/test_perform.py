@@ -22,6 +22,7 @@ from nsmagic.wish.errors import StepError
 from tests.run import probe
 from tests.run.direct import Cell
 from tests.support import skips
+from tests.support.programs import needs_open_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,13 +168,6 @@ def compare(kind: str, line: str, *, fenced: bool = True) -> None:
     else:
         with pytest.raises(StepError, match=re.escape(expected)):
             ours(kind, line, cell)
-
-
-def needs_open_python() -> None:
-    """Other users must be able to run this Python."""
-    for folder in Path(PYTHON).parents:
-        if not folder.stat().st_mode & 1:
-            pytest.skip(f"{folder} is closed to others: use the environment of `make`")
 
 
 @pytest.mark.parametrize("kind", ["program", "python"])
