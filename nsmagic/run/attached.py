@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from nsmagic.linux import syscalls
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.execute import Body
+from nsmagic.run.handover import ToParent
 from nsmagic.run.launch import wait_status
 from nsmagic.run.outside import perform_ahead, perform_outside
 from nsmagic.run.perform import perform_all
@@ -107,7 +108,7 @@ class Attached:
             if os.getppid() != parent:
                 os._exit(255)
             reset_signals()
-            spent = perform_all(self._plan.steps, channel, _ToParent(channel))
+            spent = perform_all(self._plan.steps, channel, ToParent(channel))
             channel.send("ready", spent=spent)
             self._body(channel, spent)
         except BaseException:  # noqa: BLE001 - told, and the process ends
@@ -210,18 +211,3 @@ class Attached:
 
     def _has_ended(self) -> bool:
         return bool(select.select([self._pidfd], [], [], 0)[0])
-
-
-class _ToParent:
-    """Tells our parent, whose direct child the process is."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-
-    def tell(self, pid: int, *, kept: bool) -> None:
-        self._channel.send("forked", pid=pid, kept=kept)
-
-    def wait(self) -> None:
-        if self._channel.receive() is None:
-            os._exit(255)
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # not inherited over fork

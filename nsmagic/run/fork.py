@@ -16,6 +16,7 @@ from typing import NoReturn
 from nsmagic.linux import syscalls
 from nsmagic.run import quiesce
 from nsmagic.run.channel import Channel
+from nsmagic.run.handover import ToParent
 from nsmagic.run.perform import perform_all
 from nsmagic.wish.plan import Plan
 
@@ -77,7 +78,7 @@ def _become(
     _die_with(parent)
     main.before()
     channel = Channel(child_end)
-    spent = perform_all(plan.steps, channel, _ToKernel(channel))
+    spent = perform_all(plan.steps, channel, ToParent(channel))
     lead_session(tty=stdio.tty)
     channel.send("ready", spent=spent)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -99,21 +100,6 @@ def _die_with(parent: int) -> None:
     syscalls.die_with_parent()
     if os.getppid() != parent:
         os._exit(255)
-
-
-class _ToKernel:
-    """Tells the kernel, whose direct child the process is, over the channel."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-
-    def tell(self, pid: int, *, kept: bool) -> None:
-        self._channel.send("forked", pid=pid, kept=kept)
-
-    def wait(self) -> None:
-        if self._channel.receive() is None:
-            os._exit(255)
-        syscalls.die_with_parent()  # not inherited over fork
 
 
 def lead_session(*, tty: bool) -> None:

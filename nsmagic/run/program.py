@@ -15,6 +15,7 @@ from nsmagic.linux import syscalls
 from nsmagic.run.boxinit import begin_box, keep_box
 from nsmagic.run.channel import Channel
 from nsmagic.run.fork import lead_session
+from nsmagic.run.handover import ToParent
 from nsmagic.run.perform import perform_all, refuse
 from nsmagic.wish import steps
 
@@ -72,7 +73,7 @@ def _run(data: Mapping[str, Any], orders: Channel) -> None:
     _take_environment(data["environment"])
     body = plan[-1]
     program = begin_box() if isinstance(body, steps.KeepBox) else -1
-    spent = perform_all(plan, channel, _ToSpawner(orders))
+    spent = perform_all(plan, channel, ToParent(orders))
     lead_session(tty=data["tty"])
     channel.send("ready", spent=spent)
     if isinstance(body, steps.KeepBox):
@@ -111,21 +112,6 @@ def _take_environment(wanted: dict[str, str]) -> None:
     for name, value in wanted.items():
         if os.environ.get(name) != value:
             os.environ[name] = value
-
-
-class _ToSpawner:
-    """Tells the spawner, whose child the process is, and waits until it has told the kernel."""
-
-    def __init__(self, orders: Channel) -> None:
-        self._orders = orders
-
-    def tell(self, pid: int, *, kept: bool) -> None:
-        self._orders.send("forked", pid=pid, kept=kept)
-
-    def wait(self) -> None:
-        if self._orders.receive() is None:
-            os._exit(255)
-        syscalls.die_with_parent()  # not inherited over fork
 
 
 def reset_signals() -> None:

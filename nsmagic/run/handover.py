@@ -1,0 +1,28 @@
+"""How a process that forked in its set-up makes its successor known to the parent of both."""
+
+from __future__ import annotations
+
+import os
+
+from nsmagic.linux import syscalls
+from nsmagic.run.channel import Channel
+
+
+class ToParent:
+    """Tells the parent over its channel, and waits until it has taken note.
+
+    The Handover of `nsmagic.run.perform`.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def tell(self, pid: int, *, kept: bool) -> None:
+        """Say the PID of the process that goes on."""
+        self._channel.send("forked", pid=pid, kept=kept)
+
+    def wait(self) -> None:
+        """Wait for the parent's word, and end with it from then on."""
+        if self._channel.receive() is None:
+            os._exit(255)
+        syscalls.die_with_parent()  # not inherited over fork
