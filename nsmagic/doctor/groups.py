@@ -162,7 +162,7 @@ def _process() -> Generator[int]:
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        syscalls.die_with_parent()
         while os.getppid() == parent:
             signal.pause()
         os._exit(0)

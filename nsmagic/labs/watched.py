@@ -79,11 +79,6 @@ class Watched(ProcessFacts):
         except (FileNotFoundError, ProcessLookupError):
             raise self._gone() from None
 
-    def mount_at(self, where: str) -> MountLine | None:
-        """The mount that is on top at a path, None where there is none."""
-        found = [mount for mount in self.mounts if mount.target == where]
-        return found[-1] if found else None
-
     @property
     def root(self) -> Path:
         """A path that leads to its root directory: `it.root / "etc"` is its /etc."""

@@ -16,10 +16,9 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from nsmagic.linux import syscalls
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.execute import Body
-from nsmagic.run.handover import ToParent
+from nsmagic.run.handover import ToParent, die_with
 from nsmagic.run.launch import wait_status
 from nsmagic.run.outside import perform_ahead, perform_outside
 from nsmagic.run.perform import perform_all
@@ -104,9 +103,7 @@ class Attached:
             self._channel.sock.close()
             channel = Channel(end)
             self._prepare(channel)
-            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:
-                os._exit(255)
+            die_with(parent)
             reset_signals()
             spent = perform_all(self._plan.steps, channel, ToParent(channel))
             channel.send("ready", spent=spent)

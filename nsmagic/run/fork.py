@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from nsmagic.linux import syscalls
 from nsmagic.run import quiesce
 from nsmagic.run.channel import Channel
-from nsmagic.run.handover import ToParent
+from nsmagic.run.handover import ToParent, die_with
 from nsmagic.run.perform import perform_all
 from nsmagic.wish.plan import Plan
 
@@ -75,7 +74,7 @@ def _become(
     for target, source in enumerate((stdio.stdin, stdio.stdout, stdio.stderr)):
         os.dup2(source, target)
     plug_descriptors({0, 1, 2, child_end.fileno()})
-    _die_with(parent)
+    die_with(parent)
     main.before()
     channel = Channel(child_end)
     spent = perform_all(plan.steps, channel, ToParent(channel))
@@ -93,13 +92,6 @@ def _defer_interrupts() -> list[int]:
     signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return seen
-
-
-def _die_with(parent: int) -> None:
-    """End with the thread that forked us; the spawner sees to the rest if the kernel is killed."""
-    syscalls.die_with_parent()
-    if os.getppid() != parent:
-        os._exit(255)
 
 
 def lead_session(*, tty: bool) -> None:

@@ -26,3 +26,10 @@ class ToParent:
         if self._channel.receive() is None:
             os._exit(255)
         syscalls.die_with_parent()  # not inherited over fork
+
+
+def die_with(parent: int) -> None:
+    """End with the thread that forked us; the spawner sees to the rest if the kernel is killed."""
+    syscalls.die_with_parent()
+    if os.getppid() != parent:
+        os._exit(255)
