@@ -45,7 +45,7 @@ def notebook(request: pytest.FixtureRequest) -> Iterator[KernelDriver]:
     """A notebook of root's and one of an ordinary user's, in a folder with a root `appdir`."""
     driver: KernelDriver = request.getfixturevalue(request.param)
     driver.run("import os, tempfile\nos.chdir(tempfile.mkdtemp())", raise_error=True)
-    driver.run("%rootfs appdir bash ls id", raise_error=True)
+    driver.run("%rootfs appdir bash sh ls id", raise_error=True)
     first = driver.run("%chroot appdir /bin/ls", raise_error=True)
     told = [shown["text/plain"] for shown in first.displays]
     ordinary = request.param == "user_kernel" or os.geteuid() != 0
