@@ -70,8 +70,8 @@ class Setup(Sandbox):
         self._tree.kill()
         wait_readable(self.launcher.cell_fd, END_SECONDS)
         if self.group is not None:
-            for below in self.group.iterdir():  # of cells that still ran
-                if below.is_dir():
+            with suppress(FileNotFoundError):  # %cgroup rm was before us
+                for below in filter(Path.is_dir, self.group.iterdir()):  # of cells that still ran
                     with suppress(FileNotFoundError):  # the cell saw to it itself
                         cgroups.end(below)
         self._tree.clear()

@@ -83,6 +83,7 @@ def make_plan(
         notes.append(
             "without --fork the cell's first child is PID 1 of the new namespace: "
             "once that has ended, fork(2) gives ENOMEM"
+            + ("; no thread can be started" if isinstance(body, steps.RunPython) else "")
         )
     if situation.group is not None and situation.group.implied:
         notes.append("mem= forbids swap too (swap=0): give swap=, or --strict to leave it alone")

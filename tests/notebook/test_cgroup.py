@@ -318,6 +318,17 @@ def test_version_1_alone() -> None:
         assert groups_of(kernel.pid) == []
 
 
+def test_a_box_whose_group_was_removed(fresh_kernel: KernelDriver) -> None:
+    kernel = fresh_kernel
+    kernel.run("%%cgroup pids=99 --name web\n1", raise_error=True)
+    kernel.run("%unshare --name other --uts", raise_error=True)
+    kernel.run("%cgroup kill web", raise_error=True)
+    kernel.run("%cgroup rm web", raise_error=True)
+    assert "the box 'web' has ended" in kernel.run("%nsenter -t web true").stderr
+    kernel.run("%box rm --all", raise_error=True)
+    assert groups_of(kernel.pid) == []
+
+
 def test_a_frozen_box_is_not_entered(fresh_kernel: KernelDriver) -> None:
     kernel = fresh_kernel
     kernel.run("%%cgroup pids=99 --name web\n1", raise_error=True)

@@ -134,6 +134,8 @@ def test_both_spellings(line: str, v2: list[str], v1: list[str]) -> None:
         ("=3", "no limit is called ''"),
         ("mem", "mem=64M"),
         ("mem=64MB", "1000^2 or 64 x 1024^2"),
+        ("mem=64", "64 bytes, less than a page"),
+        ("memory.max=4095", "a unit is missing"),
         ("mem=64Mb", "bits or in bytes"),
         ("mem=64m=3", "not a size"),
         ("mem=-1", "not a size"),
@@ -202,7 +204,7 @@ def test_stacked_lines_unite_and_sticky_ones_are_overridden() -> None:
     assert overridden(more, parse_limits(["pids=9"])) == parse_limits(["mem=64M", "pids=9"])
 
 
-sizes = st.one_of(st.none(), st.integers(0, (1 << 62) - 1))
+sizes = st.one_of(st.none(), st.just(0), st.integers(2 * 4096, (1 << 62) - 1))
 VALUES = {
     "SIZE": sizes,
     "COUNT": st.one_of(st.none(), st.integers(0, 1 << 22)),

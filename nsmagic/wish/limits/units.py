@@ -17,6 +17,7 @@ PERIOD: Final = 100_000  # µs, what Linux starts with
 _PERIODS: Final = range(1_000, 1_000_001)  # µs; sched-bwc.rst, max_cfs_runtime in Linux
 SHARES: Final = (2, 1 << 18)  # MIN_SHARES and MAX_SHARES in kernel/sched/sched.h
 WEIGHTS: Final = (1, 10_000)  # cgroup-v2.rst, "cpu.weight"
+_PAGE: Final = 4096  # bytes, the smallest page of any machine
 _LARGEST_COUNT: Final = 1 << 22  # PID_MAX_LIMIT of 64-bit Linux
 RATES: Final = ("rbps", "wbps", "riops", "wiops")
 
@@ -210,7 +211,15 @@ def read_switch(text: str) -> bool:
     return text == "1"
 
 
-SIZE = Unit(metavar="<size>", example="64M", read=read_size, show=show_size)
+def read_pages(text: str) -> int | None:
+    """Return bytes.  A bare number below a page is refused: Linux rounds down, here to nothing."""
+    size = read_size(text)
+    if size is not None and 0 < size < _PAGE and text.isdecimal():
+        raise ValueError(f"is {size} bytes, less than a page: a unit is missing, as in 64M")
+    return size
+
+
+SIZE = Unit(metavar="<size>", example="64M", read=read_pages, show=show_size)
 COUNT = Unit(metavar="<number>", example="20", read=read_count, show=_show_count)
 CPU = Unit(metavar="<percent>|<cpus>", example="50%", read=read_cpu_shown, show=_show_cpu)
 WEIGHT = Unit(metavar="<weight>", example="100", read=read_weight, show=show_weight)
