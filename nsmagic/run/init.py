@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Final, NoReturn
 
 from nsmagic.linux import syscalls
+from nsmagic.run.boxinit import TITLE
 from nsmagic.run.channel import Channel
 
 # What a person or the kernel sends to the init and means for the cell, pid_namespaces(7).
@@ -28,6 +29,8 @@ def fork_from_init(channel: Channel) -> None:
 
 
 def _be_init(child: int, waited: set[signal.Signals], channel: Channel) -> NoReturn:
+    with suppress(OSError):  # no /proc: it goes by the name of who forked it
+        syscalls.set_title(TITLE)
     os.setsid()
     for fd in (0, 1, 2):
         os.close(fd)

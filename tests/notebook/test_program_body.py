@@ -214,3 +214,23 @@ def test_what_the_cell_left_running_is_told(kernel: KernelDriver) -> None:
     notes = [bundle["text/plain"] for bundle in run.displays]
     assert notes == ["ended 2 processes that outlived the cell; a box keeps them: --name"]
     assert kernel.run("%%unshare --uts bash\nsleep 0 & wait").displays == []
+
+
+INIT = "%%unshare --user --map-root-user --pid --mount-proc --init"
+
+
+def test_an_init_of_ours(kernel: KernelDriver) -> None:
+    who = 'echo $$ $(tr -d "\\0\\1" < /proc/1/cmdline) $(cat /proc/1/comm)'
+    assert out(kernel, f"{INIT} bash\n{who}") == "2 nsmagic-init nsmagic-init\n"
+    python = "import os\nprint(os.getpid(), open('/proc/1/comm').read())"
+    assert out(kernel, f"{INIT}\n{python}").split() == ["2", "nsmagic-init"]
+    run = kernel.run(f"{INIT} bash\nexit 7")
+    assert "bash exited with status 7" in "".join(run.error["traceback"] if run.error else [])
+
+
+def test_an_init_of_ours_reaps_and_forwards(kernel: KernelDriver) -> None:
+    orphan = "exec 9< <( (sleep 0.01 & echo $!) )\nread -u 9 pid\ntail --pid=$pid -f /dev/null"
+    gone = "until [ ! -e /proc/$pid ]; do :; done; echo reaped"
+    assert out(kernel, f"{INIT} --timeout 20 bash\n{orphan}\n{gone}") == "reaped\n"
+    told = "trap 'echo told; exit' TERM\nkill -TERM 1\nwhile :; do sleep 0.01; done"
+    assert out(kernel, f"{INIT} --timeout 20 bash\n{told}") == "told\n"
