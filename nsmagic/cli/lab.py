@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import filecmp
-import importlib.metadata
 import importlib.util
 import os
 import shutil
@@ -13,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import nsmagic
+from nsmagic.labs import solutions
+from nsmagic.labs.bundled import bundled
 from nsmagic.wish.errors import NsmagicError, WishError
 
 FOLDER: Final = "nsmagic-labs"
-_INSTALLED: Final = "share/nsmagic/notebooks/"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +31,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-browser", action="store_true", help="print the address only")
     parser.add_argument("--port", type=int, help="listen on this port: 8888 unless given")
     parser.add_argument("--ip", help="listen on this address: 127.0.0.1 unless given")
+    parser.add_argument(
+        "--solutions", action="store_true", help="write them solved into DIR/solutions as well"
+    )
     parser.add_argument("--copy-only", action="store_true", help="copy, and open nothing")
 
 
@@ -40,6 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.dir)
     copied, kept = copy_notebooks(bundled(), folder)
     _tell(folder, copied, kept)
+    if arguments.solutions:
+        solved, differ = solutions.write_all(folder / solutions.FOLDER)
+        _tell(folder / solutions.FOLDER, solved, differ)
     if arguments.copy_only:
         return 0
     if importlib.util.find_spec("jupyterlab") is None:
@@ -56,26 +61,6 @@ def run(arguments: argparse.Namespace) -> int:
     sys.stdout.flush()
     os.execv(argv[0], argv)
     raise AssertionError("execv(2) returned")
-
-
-def bundled() -> Path:
-    """Return the folder of the notebooks: of the source tree, else the one that pip installed."""
-    tree = Path(nsmagic.__file__).parents[1]
-    if (tree / "pyproject.toml").exists() and (tree / "notebooks").is_dir():
-        return tree / "notebooks"
-    for file in importlib.metadata.files("nsmagic") or ():
-        before, installed, _ = file.as_posix().partition(_INSTALLED)
-        if installed:
-            return Path(str(file.locate())).resolve().parents[_depth(file.as_posix(), before)]
-    raise NsmagicError(
-        "the notebooks are not installed: this installation has no share/nsmagic/notebooks",
-        hint="In the source of nsmagic: pip install --force-reinstall .",
-    )
-
-
-def _depth(path: str, before: str) -> int:
-    """Return how many folders of the notebooks lie above the file, less one."""
-    return path.removeprefix(before + _INSTALLED).count("/")
 
 
 def copy_notebooks(source: Path, folder: Path) -> tuple[list[str], list[str]]:

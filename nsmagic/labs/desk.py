@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from pathlib import Path
 from typing import Any
 
-from nsmagic.labs import catalogue, guard, predict, session, shown, subjects
+from nsmagic.labs import catalogue, guard, predict, session, shown, solutions, subjects
 from nsmagic.labs.exercises import EXERCISES, GRADES, Exercise
 from nsmagic.labs.needs import why_not
 from nsmagic.labs.progress import Progress
@@ -41,6 +42,11 @@ class Desk:
         }  # fmt: skip
         return verbs[wish.verb](wish)
 
+    @property
+    def lab_name(self) -> str:
+        """The lab that was started, "" if none was."""
+        return self._session.lab.name if self._session else ""
+
     def _start(self, wish: LabWish) -> Table:
         lab = catalogue.find_lab(wish.name)
         if self._session is not None:
@@ -73,9 +79,19 @@ class Desk:
         return shown.hints(exercise, grade)
 
     def _solution(self, wish: LabWish) -> Table:
+        if wish.all:
+            return self._solutions(wish.name)
         exercise = self._exercise(wish.name)
         self._progress.helped(exercise.id, len(GRADES) + 1)
         return shown.solution(exercise)
+
+    def _solutions(self, name: str) -> Table:
+        origin = Path(self._session.origin) if self._session else Path.cwd()
+        folder = origin / (name or solutions.FOLDER)
+        written, kept = solutions.write_all(folder)
+        for each in EXERCISES:
+            self._progress.helped(each, len(GRADES) + 1)
+        return shown.written(folder, written, kept)
 
     def _predict(self, wish: LabWish) -> Table:
         return predict.predict(wish.name, wish.guess, self._started().here, self._progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nsmagic.labs.magic import LabMagics
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 def load(shell: InteractiveShell) -> None:
     """Register the magic."""
-    SOURCES["lab"] = _names
     magics = LabMagics(shell, names_of_boxes)
+    for source in ("lab", "exercise", "question", "running"):
+        SOURCES[source] = partial(magics.offer, source)
     shell.register_magics(magics)
     shell.input_transformers_cleanup.insert(0, magics.skips)
 
@@ -28,15 +29,3 @@ def unload(shell: InteractiveShell) -> None:
     shell.input_transformers_cleanup[:] = kept
     shell.magics_manager.magics["line"].pop("lab", None)
     shell.magics_manager.registry.pop(LabMagics.__name__, None)
-
-
-def _names(start: str) -> Iterator[tuple[str, str]]:
-    """Yield what may follow a verb: names of labs, and ids of what the labs begun so far ask."""
-    from nsmagic.labs.catalogue import LABS
-    from nsmagic.labs.exercises import EXERCISES, QUESTIONS
-
-    asked = {each.id: each.title for each in EXERCISES.values()}
-    asked |= {each.id: each.text for each in QUESTIONS.values()}
-    for name, what in ({lab.name: lab.title for lab in LABS} | asked).items():
-        if name.startswith(start):
-            yield name, what

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from IPython.core.magic import Magics, line_magic, magics_class
@@ -41,6 +41,15 @@ class LabMagics(Magics):
                 sys.stdout.write(help_text(LAB))
                 return None
             return self._do(wish)
+
+    def offer(self, source: str, start: str) -> Iterator[tuple[str, str]]:
+        """Yield what completion may put into a line: names of labs, exercises, questions..."""
+        # Imported now: loading nsmagic does not wait for the first Tab.
+        from nsmagic.labs import offers
+
+        assert self.shell is not None
+        running = self._desk.lab_name if self._desk else ""
+        return offers.offered(source, start, running, self.boxes(), self.shell.user_ns)
 
     def _do(self, wish: LabWish) -> object:
         if self._desk is None:

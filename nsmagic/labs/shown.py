@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from nsmagic.labs.catalogue import LABS, Step
 from nsmagic.labs.exercises import EXERCISES, GRADES, QUESTIONS, Exercise
@@ -61,6 +62,19 @@ def solution(exercise: Exercise) -> Table:
     above = (f"One solution of {exercise.id} ({exercise.title}): copy it into a cell.",)
     rows = ((Cell(text=exercise.solution, mono=True),),)
     return Table(columns=(Column(title="a cell", mono=True),), rows=rows, above=above)
+
+
+def written(folder: Path, names: Sequence[str], kept: Sequence[str]) -> Table:
+    """Return which notebooks with solutions are in a folder now."""
+    rows = [(Cell(text=name, mono=True), "written") for name in names]
+    rows += [(Cell(text=name, mono=True), "was there, and is another: kept") for name in kept]
+    above = (
+        f"The notebooks with the solutions of all exercises are in {folder}.",
+        Cell(text="Open one in the file browser on the left and choose Run, Run All Cells.",
+             tone="dim"),
+    )  # fmt: skip
+    columns = (Column(title="notebook", mono=True), Column(title=""))
+    return Table(columns=columns, rows=tuple(rows), above=above)
 
 
 def progress(known: Progress) -> Table:

@@ -60,7 +60,7 @@ CATALOGUE: Final = (
     Entry(name="sxs", place="sxs:SXS"),
     Entry(name="nsmap", place="nsmap:NSMAP"),
     Entry(name="cgplot", place="cgplot:CGPLOT"),
-    Entry(name="lab", place="lab:LAB"),
+    Entry(name="lab", place="lab:LAB", completer="lab:complete_lab"),
     Entry(name="nsmagic", place="nsmagic:NSMAGIC", completer="nsmagic:complete_nsmagic"),
 )
 BY_NAME: Final = {entry.name: entry for entry in CATALOGUE}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nsmagic.cli.lab import bundled
+from nsmagic.labs.bundled import bundled
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -53,6 +53,8 @@ class TestLine:
                 LabWish(verb="predict", name="q", guess="it is unchanged"),
             ),
             ("hint", LabWish(verb="hint")),
+            ("solution --all", LabWish(verb="solution", all=True)),
+            ("solution --all a", LabWish(verb="solution", name="a", all=True)),
         ],
     )
     def test_what_is_understood(self, line: str, wish: LabWish) -> None:
@@ -68,6 +70,8 @@ class TestLine:
             ("guard now", "too many words"),
             ("start 'x", "never closed"),
             ("--stric start x y", "too many words"),
+            ("check a --all", "--all goes with solution"),
+            ("solution --all a b", "too many words"),
         ],
     )
     def test_what_is_not(self, line: str, said: str) -> None:

@@ -7,16 +7,16 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nbformat
 import pytest
 
 from nsmagic.labs.catalogue import LABS, load
 from nsmagic.labs.exercises import EXERCISES, QUESTIONS
 from nsmagic.labs.guard import SENTINELS
+from nsmagic.labs.solutions import solved
 from tests.labs.expected import EXPECTED
 from tests.support import sandboxes
 from tests.support.kernel_driver import KernelDriver
-from tests.support.notebooks import Executed, code_cells, execute, may_fail, read
+from tests.support.notebooks import Executed, code_cells, execute, may_fail
 from tests.support.skips import NEEDS_ROOT, needs, root_only
 
 if TYPE_CHECKING:
@@ -57,15 +57,6 @@ class TestAsCommitted:
         assert set(EXPECTED[name]) <= {cell.id for cell in code_cells(NOTEBOOKS / f"{name}.ipynb")}
 
 
-def solve(name: str, path: Path) -> None:
-    """Write the notebook with the reference solutions in the cells of its exercises."""
-    node = read(NOTEBOOKS / f"{name}.ipynb")
-    for cell in node.cells:
-        if "exercise" in facts_of(cell):
-            cell.source = EXERCISES[cell.metadata.nsmagic.exercise].solution
-    nbformat.write(node, path)
-
-
 def compare(name: str, run: Executed, *, but: set[str]) -> None:
     """Check what every cell shows, except those in `but`."""
     for cell, patterns in EXPECTED[name].items():
@@ -87,7 +78,7 @@ def unchanged(run: Executed) -> None:
 @pytest.mark.linux
 @pytest.mark.parametrize("name", NAMES)
 def test_solved(name: str, tmp_path: Path) -> None:
-    solve(name, tmp_path / f"{name}.ipynb")
+    (tmp_path / f"{name}.ipynb").write_text(solved(NOTEBOOKS / f"{name}.ipynb"))
     folder = tmp_path / "executed"
     folder.mkdir()
     run = execute(tmp_path / f"{name}.ipynb", folder, None)

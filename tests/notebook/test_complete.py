@@ -102,6 +102,17 @@ def test_boxes_come_by_name(notebook: KernelDriver) -> None:
     assert complete(notebook, "%box rm tabb") == {}
 
 
+def test_exercises_come_by_name_those_of_the_lab_first(notebook: KernelDriver) -> None:
+    notebook.run("import subprocess; nap = subprocess.Popen(['sleep', '60'])", raise_error=True)
+    assert ends(notebook, "%lab check fam") == ["family"]
+    assert ends(notebook, "%lab start 0")[:2] == ["01-processes", "02-chroot"]
+    assert ends(notebook, "%lab predict dotd") == ["dotdot"]
+    assert ends(notebook, "%lab check family on nap") == ["nap"]
+    notebook.run("%lab start 04", raise_error=True)
+    assert ends(notebook, "%lab hint ")[0] == "cable"
+    notebook.run("%lab reset\nnap.kill(); nap.wait(); del nap, subprocess", raise_error=True)
+
+
 def test_elsewhere_python_is_completed_as_before(notebook: KernelDriver) -> None:
     assert "%%unshare -p\nanswer" in complete(notebook, "%%unshare -p\nansw")
     assert "answer" in complete(notebook, "answ")

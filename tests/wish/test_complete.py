@@ -23,7 +23,7 @@ VALUES = {
     "uid": "5", "gid": "5", "user": "root", "group": "root", "userspec": "root:root",
     "file": "a b", "directory": "dir/", "program": "bash", "environment": "HOME",
     "variable": "name", "subject": "self", "target": "web", "box": "web", "cgroup": "web",
-    "lab": "01-processes",
+    "lab": "01-processes", "exercise": "family", "question": "fork-list", "running": "web",
 }  # fmt: skip
 
 
@@ -115,6 +115,25 @@ def test_limits_and_verbs() -> None:
     assert offered("freeze", "w") == ["web"]
     assert "pids=" in offered("set", "web", "p")
     assert offered("tree", "") == []
+
+
+def test_what_a_verb_of_lab_is_about() -> None:
+    lab = BY_NAME["lab"]
+
+    def offered(*words: str, cell: bool = False) -> list[str]:
+        return [each.text for each in lab.complete(words, source, cell=cell)]
+
+    assert offered("s") == ["start", "solution"]
+    assert offered("--strict", "ch") == ["check"]
+    assert offered("start", "0") == offered("start", "01") == ["01-processes"]
+    for verb in ("check", "hint", "solution"):
+        assert offered(verb, "f") == ["family"]
+    assert offered("predict", "f") == ["fork-list"]
+    assert offered("check", "family", "o") == ["on"]
+    assert offered("check", "family", "on", "w") == ["web"]
+    assert offered("guard", "f") == offered("hint", "family", "f") == []
+    assert offered("solution", "--a") == ["--all"]
+    assert offered("s", cell=True) == []
 
 
 @pytest.mark.parametrize(
