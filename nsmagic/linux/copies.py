@@ -76,13 +76,12 @@ def _make_in(parent: int, name: str, entry: Entry) -> None:
         os.mkdir(name, dir_fd=parent)
         os.chmod(name, entry.mode, dir_fd=parent)  # whatever the umask
         return
-    # Under another name first: no program ever sees half a library.
     draft = f".nsmagic-{os.getpid()}"
     try:
         if entry.kind == "link":
             os.symlink(entry.target, draft, dir_fd=parent)
-        else:
-            _copy(entry, parent, draft)
+        elif _copy(entry, parent, name, draft):
+            return
         os.replace(draft, name, src_dir_fd=parent, dst_dir_fd=parent)
     except BaseException:
         with suppress(FileNotFoundError):
@@ -90,15 +89,39 @@ def _make_in(parent: int, name: str, entry: Entry) -> None:
         raise
 
 
-def _copy(entry: Entry, parent: int, name: str) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+def _copy(entry: Entry, parent: int, name: str, draft: str) -> bool:
+    """Copy a file whole before it has a name, so that no program ever sees half a library.
+
+    Returns whether that name is `name`; where there is something by that name it is `draft`, as
+    it is from the beginning where the file system has no O_TMPFILE, open(2).
+    """
+    flags = os.O_WRONLY | os.O_CLOEXEC
+    unnamed = True
     with open(entry.source, "rb") as source:
-        copy = os.open(name, flags, 0o600, dir_fd=parent)
+        try:
+            copy = os.open(".", flags | os.O_TMPFILE, 0o600, dir_fd=parent)
+        except OSError as error:
+            if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT}:
+                raise
+            unnamed = False
+            copy = os.open(draft, flags | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=parent)
         try:
             while os.sendfile(copy, source.fileno(), None, _PIECE):
                 pass
             os.fchmod(copy, entry.mode)
             status = os.fstat(source.fileno())
             os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+            return unnamed and _name(copy, parent, name, draft)
         finally:
             os.close(copy)
+
+
+def _name(copy: int, parent: int, name: str, draft: str) -> bool:
+    """Give a file its name, or `draft` where there is one by that name already."""
+    unnamed = f"/proc/self/fd/{copy}"
+    try:
+        os.link(unnamed, name, dst_dir_fd=parent, follow_symlinks=True)
+    except FileExistsError:
+        os.link(unnamed, draft, dst_dir_fd=parent, follow_symlinks=True)
+        return False
+    return True

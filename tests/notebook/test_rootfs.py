@@ -116,6 +116,22 @@ def test_a_dry_run_makes_nothing(notebook: KernelDriver, folder: Path) -> None:
     notebook.run("del root", raise_error=True)
 
 
+def test_a_notebook_that_is_killed_leaves_nothing_half_copied(
+    notebook: KernelDriver, folder: Path
+) -> None:
+    run = notebook.run(
+        "if not (pid := os.fork()):\n"
+        "    import signal\n"
+        "    os.sendfile = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    get_ipython().run_line_magic('rootfs', 'appdir bash')\n"
+        "os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])",
+        raise_error=True,
+    )
+    assert run.text == "-9"
+    assert (folder / "appdir").is_dir()
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
+
+
 def test_without_the_loader(notebook: KernelDriver, folder: Path) -> None:
     build(notebook, "appdir bash")
     (below(folder, LOADER).parent.resolve() / Path(LOADER).name).unlink()
