@@ -1,0 +1,36 @@
+"""The places of torture."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import leaks
+from tests.support.sandboxes import sandboxes_work
+from tests.support.skips import NEEDS_ROOT
+from tests.torture.places import PLACES, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session", params=PLACES)
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """As root with cgroups, as root without, as an ordinary user; or as who we are already."""
+    if os.geteuid() != 0 and request.param != "user":
+        pytest.skip(NEEDS_ROOT)
+    if request.param == "keeper" and (reason := sandboxes_work()):
+        pytest.skip(reason)
+    if request.param == "user":
+        account = request.getfixturevalue("as_user")
+        yield Place(name="user", home=account.home, account=account)
+        return
+    home = Path(tempfile.mkdtemp(prefix="nst-", dir="/tmp"))  # short: sockets are made below it
+    leaks.own_directories.add(str(home))
+    yield Place(name=request.param, home=home)
+    shutil.rmtree(home)

@@ -1,0 +1,32 @@
+"""Many cells of all kinds in one kernel: none hangs, nothing grows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.torture import workers
+from tests.torture.scale import SCALE, SEED
+
+if TYPE_CHECKING:
+    from tests.torture.places import Place
+
+pytestmark = [pytest.mark.torture, pytest.mark.timeout(SCALE.seconds)]
+
+MEMORY = 20_000  # kB that they may cost, most of it what IPython remembers of each
+DESCRIPTORS = 10  # of ipykernel, one for each thread that printed, until it tidies up
+
+
+def test_many_cells_in_one_kernel(place: Place) -> None:
+    print(f"NSMAGIC_SEED={SEED}")
+    words = [*workers.options(place, SEED), "--cells", str(SCALE.cells)]
+    (told,) = workers.run("cells", [words], seconds=SCALE.seconds)
+    assert told["wrong"] == []
+    assert told["left"] == {}
+    assert told["answer"] == "42"
+    grown = {name: told["after"][name] - was for name, was in told["before"].items()}
+    assert grown.pop("kernel's resident kB") < MEMORY
+    assert grown.pop("spawner's resident kB") < MEMORY
+    assert grown.pop("kernel's descriptors") <= DESCRIPTORS
+    assert set(grown.values()) == {0}, grown
