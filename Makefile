@@ -96,6 +96,10 @@ test-python:
 	.venv-$(VERSION)/bin/pip install -q --disable-pip-version-check -e '.[test]'; \
 	.venv-$(VERSION)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m 'not vm and not browser' $(PYTEST)
 
+.PHONY: fuzz
+fuzz: .venv/test.stamp ## 100,000 hostile lines, values and frames, and 1,000 cells in real kernels
+	$(PYTEST_ALL) tests/fuzz -m slow $(PYTEST)
+
 .PHONY: bench
 bench: .venv/test.stamp ## the numbers in the documentation, measured here
 	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python "$$b"; done

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from nsmagic.wish.errors import NsmagicError
-from nsmagic.wish.missing import shown
+from nsmagic.wish.printing import printable
 from nsmagic.wish.rootfs import Entry, RootfsPlan
 
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -44,7 +44,7 @@ def told(path: str = "") -> Generator[None]:
         name = errno.errorcode.get(error.errno or 0, str(error.errno))
         on = path or os.fsdecode(error.filename or "")
         raise NsmagicError(
-            f"rootfs: {shown(on)}: {error.strerror} ({name})",
+            f"rootfs: {printable(on)}: {error.strerror} ({name})",
             hint=_HINTS.get(error.errno or 0, ""),
         ) from error
 

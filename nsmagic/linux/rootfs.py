@@ -16,7 +16,8 @@ from nsmagic.linux.needs import find_program, needs
 from nsmagic.linux.places import look_up, programs_like
 from nsmagic.linux.rooted import MOST_LINKS, walk
 from nsmagic.wish.errors import WishError
-from nsmagic.wish.missing import Missing, shown
+from nsmagic.wish.missing import Missing
+from nsmagic.wish.printing import printable
 from nsmagic.wish.rootfs import Entry, RootfsPlan, RootfsWish, State
 
 _NO_SUID: Final = 0o777
@@ -71,13 +72,13 @@ def _program(word: str, top: Path) -> tuple[str, Path | None]:
         raise WishError(f"rootfs: {word} is not expanded here: write the whole path")
     if Path(word).is_dir():
         raise WishError(
-            f"rootfs: {shown(word)} is a directory, not a program",
+            f"rootfs: {printable(word)} is a directory, not a program",
             hint=f"--with {shlex.quote(word)}   copies it too.",
         )
     near = look_up(str(Path.cwd() / word)).near if "/" in word else programs_like(word)
     meant = f"; there is: {', '.join(near)}" if near else ""
     where = "there is no program" if "/" in word else "no directory of PATH has a program"
-    raise WishError(f"rootfs: {where} {shown(word)}{meant}")
+    raise WishError(f"rootfs: {where} {printable(word)}{meant}")
 
 
 def _merged() -> dict[str, str]:
@@ -99,7 +100,7 @@ def _known_as(path: str) -> str:
 def _all_below(path: str, top: Path) -> Iterator[str]:
     """Yield a file, or a directory and everything in it."""
     if not os.path.lexists(path):
-        raise WishError(f"rootfs --with: there is no {shown(path)}")
+        raise WishError(f"rootfs --with: there is no {printable(path)}")
     if top.resolve().is_relative_to(Path(path).resolve()):
         raise WishError(f"rootfs --with: the new root lies in {path} itself")
     yield path

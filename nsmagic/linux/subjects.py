@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
+from typing import Final
 
 from nsmagic.linux.namespaces import Links, read_links
 from nsmagic.linux.processes import read_command
 from nsmagic.wish.errors import NsmagicError, WishError
 from nsmagic.wish.lsns import HOST, SELF
 from nsmagic.wish.values import nearest
+
+_A_PID: Final = re.compile(r"[0-9]{1,10}")
 
 
 def own_pid(proc: str = "/proc") -> int:
@@ -19,7 +23,7 @@ def own_pid(proc: str = "/proc") -> int:
 
 def find_pid(word: str, boxes: Mapping[int, str], proc: str = "/proc") -> int:
     """Return the PID that a word means; `boxes` names PIDs.  WishError if it means nobody."""
-    if word.isdecimal():
+    if _A_PID.fullmatch(word):
         return int(word)
     if word == SELF:
         return own_pid(proc)

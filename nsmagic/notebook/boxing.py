@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -75,7 +75,8 @@ def read_boxing(argv: Sequence[str]) -> tuple[Boxing, str, list[str]]:
     parser = _Parser(prog=MODULE, usage="%(prog)s -f FILE --name=NAME [--unshare=LINE] -- KERNEL")
     parser.add_argument("-f", dest="file", required=True)
     for field in fields(Boxing):
-        parser.add_argument(f"--{field.name}", default=field.default)
+        needed = field.default is MISSING
+        parser.add_argument(f"--{field.name}", default=field.default, required=needed)
     end = argv.index("--") if "--" in argv else len(argv)
     options = vars(parser.parse_args(argv[:end]))
     command = list(argv[end + 1 :])

@@ -12,6 +12,7 @@ from nsmagic.run import fresh
 from nsmagic.wish.cgroup import read_cgroup
 from nsmagic.wish.chroot import read_chroot
 from nsmagic.wish.errors import WishError
+from nsmagic.wish.getopt import refuse_halves
 from nsmagic.wish.isolation import Isolation
 from nsmagic.wish.nsenter import read_nsenter
 from nsmagic.wish.ours import Ours
@@ -92,6 +93,8 @@ def read_request(magic: str, line: str, body: str | None) -> Request:
 
 
 def _refuse_nonsense(magic: str, ours: Ours, program: Sequence[str], body: str | None) -> None:
+    if body is not None and (program or ours.fresh):
+        refuse_halves(body, "the cell")
     if body is None and not program and ours.name is None:
         raise WishError(
             f"%{magic} needs a program: there is no cell below it",

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from nsmagic.notebook.jobs import Job
@@ -200,7 +201,7 @@ def _stop(jobs: Iterable[Job]) -> None:
 
 
 def _request(name: str, wish: SxsWish) -> Request:
-    words = ["--bg", f"--timeout={wish.timeout}", "--no-raise-error"]
+    words = ["--bg", f"--timeout={Decimal(str(wish.timeout)):f}", "--no-raise-error"]
     if name in (HOST, SELF):
         magic = "unshare"
     else:

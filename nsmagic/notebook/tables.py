@@ -10,6 +10,7 @@ from itertools import zip_longest
 from typing import Final, Literal
 
 from nsmagic.widgets.colours import colour
+from nsmagic.wish.printing import printable
 
 WIDTH: Final = 100
 _GAP: Final = "  "
@@ -148,10 +149,7 @@ def _wrap(text: str, width: int) -> list[str]:
 
 def _printable(entry: Cell | str) -> str:
     """Return the text without what could steer a terminal: a process names itself as it likes."""
-    return "".join(
-        char if char.isprintable() or char == "\n" else ascii(char)[1:-1]
-        for char in _cell(entry).text
-    )
+    return "\n".join(map(printable, _cell(entry).text.split("\n")))
 
 
 def _element(tag: str, cell: Cell, column: Column | None = None) -> str:

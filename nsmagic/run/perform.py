@@ -99,7 +99,7 @@ def write_file(path: str, text: str) -> None:
     """Write `text` to a file of procfs or cgroupfs in one write(2); OSError names the file."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.write(fd, text.encode())
+        os.write(fd, os.fsencode(text))
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from None
     finally:

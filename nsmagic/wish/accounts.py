@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 _LARGEST: Final = 2**32 - 1
 # strtoul(3) takes spaces before and a plus sign; a minus sign is refused by gnulib's xstrtoul.
-_NUMBER: Final = re.compile(r"[ \t\n\v\f\r]*\+?[0-9]+")
+_NUMBER: Final = re.compile(r"[ \t\n\v\f\r]*\+?[0-9]{1,400}")
 
 
 class Accounts(Protocol):

@@ -16,6 +16,8 @@ import errno
 import re
 from typing import TYPE_CHECKING, Final
 
+from nsmagic.wish.printing import printable
+
 if TYPE_CHECKING:
     from nsmagic.wish.steps import Step
 
@@ -24,12 +26,20 @@ if TYPE_CHECKING:
 _LONG_STRING: Final = re.compile(r'"((?:[^"\\]|\\.){60})(?:[^"\\]|\\.)+"(?:\.\.\.)?')
 
 
+# Between these many characters at both ends a longer word is cut: PATH_MAX is 4096.
+_LONG_WORD: Final = re.compile(r"(\S{150})\S{100,}(\S{50})")
+
+
 class NsmagicError(Exception):
-    """Base of all: `str()` is the message, `hint` what to do or type next (may be empty)."""
+    """Base of all: `str()` is the message, `hint` what to do or type next (may be empty).
+
+    A message is one line that can be shown and sent: what was typed may hold anything, also escape
+    sequences of terminals and halves of UTF-16 that no JSON message takes.
+    """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
+        super().__init__(_LONG_WORD.sub(r"\1…\2", printable(message)))
+        self.hint = "\n".join(map(printable, hint.split("\n")))
 
 
 class WishError(NsmagicError):

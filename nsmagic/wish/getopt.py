@@ -113,6 +113,9 @@ class Scan:
 
 def split_line(line: str) -> tuple[str, ...]:
     """Return the words of a line as sh(1) quotes them; nothing is expanded.  Raises WishError."""
+    if "\0" in line:
+        raise WishError(f"a NUL byte ends every text in Linux and cannot be in a line: {line}")
+    refuse_halves(line, "the line")
     try:
         return tuple(shlex.split(line))
     except ValueError as problem:
@@ -121,6 +124,18 @@ def split_line(line: str) -> tuple[str, ...]:
             "No escaped character": "the line ends in a lone backslash",
         }.get(str(problem), str(problem))
         raise WishError(f"{reason}: {line.strip()}") from None
+
+
+def refuse_halves(text: str, what: str) -> None:
+    """WishError where half of a surrogate pair stands in text that Linux is to have as UTF-8.
+
+    Bytes that are no UTF-8 at all, as Python reads them (PEP 383), may be there.
+    """
+    try:
+        text.encode(errors="surrogateescape")
+    except UnicodeEncodeError as problem:
+        half = text[problem.start]
+        raise WishError(f"{what} has half of a character, {half}, which no file can hold") from None
 
 
 def scan(table: Table, words: Sequence[str]) -> Scan:

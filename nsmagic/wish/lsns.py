@@ -5,6 +5,7 @@ As of util-linux 2.43-devel (lsns.c and lsns.8.adoc at 39465c780).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -242,7 +243,7 @@ def _subject(words: Sequence[str]) -> dict[str, Any]:
     if len(words) > 1:
         raise WishError(f"lsns: one namespace, process or file at a time, not {' '.join(words)}")
     for word in words:
-        if word.isdecimal() and int(word) > _LARGEST_PID:
+        if re.fullmatch(r"[0-9]{1,20}", word) and int(word) > _LARGEST_PID:
             return {"inode": int(word)}
         return {"file" if "/" in word else "task": word}
     return {}

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from nsmagic.wish.printing import printable
+
 
 @dataclass(frozen=True, kw_only=True)
 class Missing:
@@ -41,8 +43,8 @@ def missing_text(missing: Sequence[Missing], root: str, program: str) -> str:
     first = missing[0]
     names = [each.name for each in missing if each.kind == first.kind and not each.damaged]
     line = _SENTENCES["damaged" if first.damaged else first.kind].format(
-        names=shown(first.damaged or " and ".join(names)),
-        by=shown(first.needed_by),
+        names=printable(first.damaged or " and ".join(names)),
+        by=printable(first.needed_by),
         where=where_in(root),
     )
     return "\n".join(filter(None, (line, _what_to_type(first, root, program))))
@@ -50,7 +52,7 @@ def missing_text(missing: Sequence[Missing], root: str, program: str) -> str:
 
 def where_in(root: str) -> str:
     """Return `in the new root /srv/box`, or `here` where the root was not changed."""
-    return f"in the new root {shown(root)}" if root else "here"
+    return f"in the new root {printable(root)}" if root else "here"
 
 
 def _what_to_type(first: Missing, root: str, program: str) -> str:
@@ -62,8 +64,3 @@ def _what_to_type(first: Missing, root: str, program: str) -> str:
     if first.kind == "interpreter":
         return f"head -1 {shlex.quote(first.needed_by)}   shows the line."
     return ""
-
-
-def shown(text: str) -> str:
-    """Return text without what could steer a terminal."""
-    return text if text.isprintable() else repr(text)[1:-1]

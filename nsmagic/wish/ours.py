@@ -143,8 +143,6 @@ def _read(table: Table, given: Given, names: Names) -> object:
     kind = given.option.kind
     if kind is None or given.text is None:
         return None
-    if "\0" in given.text:
-        raise WishError(f"{table.program} {given.spelling}: a NUL byte cannot be in a value")
     try:
         return kind.read(given.text, names)
     except ValueError as problem:

@@ -10,8 +10,9 @@ from typing import Literal
 from nsmagic.wish import values
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.getopt import Argument, Option, Table
-from nsmagic.wish.missing import Missing, shown
+from nsmagic.wish.missing import Missing
 from nsmagic.wish.ours import asks, parse
+from nsmagic.wish.printing import printable
 from nsmagic.wish.values import Names
 
 _PATH = replace(values.FILE, metavar="<path>", example="/etc/passwd")
@@ -151,4 +152,4 @@ class RootfsPlan:
 def _names(entries: Sequence[Entry], directory: str) -> str:
     more = f" and {len(entries) - 1} more" if len(entries) > 1 else ""
     path = f"{directory.rstrip('/')}{entries[0].path}"
-    return shown(path) + more
+    return printable(path) + more

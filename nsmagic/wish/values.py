@@ -146,8 +146,8 @@ def _id_map(text: str, _: Names) -> IdMap | SubIds:
     if text in SUB_IDS:
         return SubIds(which=text)
     # The form with commas (outer first!) is the only one before util-linux 2.39; unshare(1).
-    colons = re.fullmatch(r"([0-9]+):([0-9]+):([0-9]+)", text)
-    commas = re.fullmatch(r"([0-9]+),([0-9]+),([0-9]+)", text)
+    colons = re.fullmatch(r"([0-9]{1,400}):([0-9]{1,400}):([0-9]{1,400})", text)
+    commas = re.fullmatch(r"([0-9]{1,400}),([0-9]{1,400}),([0-9]{1,400})", text)
     if colons is not None:
         inner, outer, count = map(int, colons.groups())
     elif commas is not None:

@@ -12,7 +12,8 @@ def read_size(text: str) -> int | None:
     """Return bytes: `64M`, `64MiB` and `67108864` are the same; 1024-based, either case."""
     if text == "max":
         return None
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", text, re.ASCII)
+    # No more digits than 8 EiB have before and a byte of it behind the point, with room to spare.
+    found = re.fullmatch(r"([0-9]{1,99}(?:\.[0-9]{1,99})?) ?([A-Za-z]*)", text, re.ASCII)
     if found is None:
         raise ValueError("is not a size: a number of bytes, or with K, M, G or T, or max")
     factor = _factor(found[1], found[2])

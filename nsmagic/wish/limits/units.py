@@ -230,13 +230,23 @@ SWITCH = Unit(metavar="0|1", example="1", read=read_switch, show=lambda value: s
 def _read_text(text: str) -> str:
     if not text.strip():
         raise ValueError("is empty")
+    if not text.isascii():
+        raise ValueError("has characters that no file of a cgroup takes")
     return text.strip()
 
 
 TEXT = Unit(metavar="<text>", example="c 1:3 rwm", read=_read_text, show=str)
-CLASS_ID = Unit(
-    metavar="<number>", example="0x10001", read=lambda text: int(text, 0), show=lambda n: f"{n:#x}"
-)
+
+
+def _read_class(text: str) -> int:
+    found = re.fullmatch(r"0[xX]([0-9a-fA-F]{1,16})|([0-9]{1,16})", text)
+    number = -1 if found is None else int(found[1], 16) if found[1] else int(found[2])
+    if not 0 <= number < 1 << 32:
+        raise ValueError("is not a number of 32 bits, as 0x10001 is for the class 1:1")
+    return number
+
+
+CLASS_ID = Unit(metavar="<number>", example="0x10001", read=_read_class, show=lambda n: f"{n:#x}")
 MICROSECONDS = Unit(metavar="<µs>", example="10000", read=_whole, show=str)
 
 

@@ -60,7 +60,8 @@ def quoted(text: str) -> str:
 
 def write_call(path: str, text: str) -> str:
     """Return a write(2) of `text` to a file, as strace(1) shows it."""
-    return f"write(FD<{path}>, {quoted(text)}, {len(text.encode())})"
+    length = len(text.encode(errors="surrogateescape"))
+    return f"write(FD<{path}>, {quoted(text)}, {length})"
 
 
 def execve_call(argv: Sequence[str]) -> str:
