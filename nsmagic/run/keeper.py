@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import defaultdict
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Final, NoReturn
 
@@ -53,24 +54,26 @@ def _reap(cell: int) -> int | None:
     return found
 
 
-def kill_descendants(root: int, proc: int) -> int:
+def kill_descendants(root: int, proc: int, keepers: Collection[int] = ()) -> int:
     """Stop, then kill every descendant of `root`, our own process, until no child is left.
 
-    Stopping first keeps a fork bomb from running away.  `proc` is a descriptor of a /proc in which
-    `root` is visible under this number.  Returns how many were killed.
+    Stopping first keeps a fork bomb from running away.  `keepers` are not stopped and are killed
+    last: if somebody kills us meanwhile, they do the same.  `proc` is a descriptor of a /proc in
+    which `root` is visible under this number.  Returns how many were killed.
     """
     killed: set[int] = set()
     with suppress(ChildProcessError):
         while True:
             os.waitpid(-1, os.WNOHANG)  # asks whether there is any child
             stopped: set[int] = set()
-            while fresh := descendants(root, proc) - stopped:
+            while fresh := descendants(root, proc) - stopped - set(keepers):
                 for pid in fresh:
                     _signal(pid, signal.SIGSTOP)
                 stopped |= fresh
-            for pid in stopped:
+            spared = descendants(root, proc).intersection(keepers)
+            for pid in (*stopped, *spared):
                 _signal(pid, signal.SIGKILL)
-            killed |= stopped
+            killed |= stopped | spared
             # Not as often as were killed: a parent that ignores SIGCHLD took its dead with it.
             os.waitpid(-1, 0)
             while os.waitpid(-1, os.WNOHANG)[0] != 0:

@@ -5,7 +5,8 @@ costs the same however large the kernel is.  It is the parent of program cells. 
 ends, however that happens, it kills what the kernel's cells left and removes their cgroups.
 
 Requests: `spawn` (a plan, and a program or a box), `guard` and `release` (what to end with the
-kernel), `drain` (a pipe whose cell has ended).
+kernel), `drain` (a pipe whose cell has ended), `dismiss` and `farewell` (the kernel goes on without
+a spawner, and has closed its ledger).
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Spawner:
         """Serve requests until the kernel, given as a pidfd, ends or hangs up."""
         for fd in (self.control.sock.fileno(), kernel, wake):
             self.poller.register(fd, select.POLLIN)
-        while not self.control.closed:
+        while not self.control.closed and not self.dismissed:
             ready = self.wait()
             self.drains.serve(ready)
             for pid, helper in list(self.helpers.items()):
@@ -184,7 +185,7 @@ class Spawner:
         self.drains.add(pipe, log)
 
     def on_dismiss(self, _: Frame) -> None:
-        """Take note that the kernel goes on without us."""
+        """End all, and then ourselves: the kernel goes on without us."""
         self.dismissed = True
 
     def on_release(self, frame: Frame) -> None:
@@ -233,11 +234,24 @@ class Spawner:
                 with suppress(ProcessLookupError):
                     os.kill(helper.cell or pid, signal.SIGKILL)
 
+    def parted(self, kernel: int) -> bool:
+        """Tell the kernel that all has ended; return whether it lives on and has no ledger left."""
+        if not self.dismissed:
+            return False
+        with suppress(OSError):  # killed meanwhile
+            self.control.send("ended")
+        farewell = select.poll()
+        for fd in (self.control.sock.fileno(), kernel):
+            farewell.register(fd, select.POLLIN)
+        farewell.poll(_DYING_MS)
+        return any(frame.kind == "farewell" for frame in self.control.waiting())
+
     def end_all(self) -> None:
         """Kill every process and remove every cgroup of the dead kernel's cells."""
         for guard in self.guards.values():
             guard.kill()
-        kill_descendants(os.getpid(), os.open("/proc", os.O_RDONLY | os.O_CLOEXEC))
+        keepers = [pid for pid, helper in self.helpers.items() if helper.kept]
+        kill_descendants(os.getpid(), os.open("/proc", os.O_RDONLY | os.O_CLOEXEC), keepers)
         for guard in self.guards.values():
             guard.remove()
 
@@ -286,7 +300,7 @@ def main(argv: list[str]) -> NoReturn:
         spawner.serve(kernel, wake)
     finally:
         spawner.end_all()
-    if ledger and not spawner.dismissed:
+    if not spawner.parted(kernel) and ledger:
         dying = select.poll()
         dying.register(kernel, select.POLLIN)
         dying.poll(_DYING_MS)  # its sockets are closed before it is dead

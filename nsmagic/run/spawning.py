@@ -68,9 +68,16 @@ class SpawnerClient:
         self._channel.close()
 
     def close(self) -> None:
-        """Hang up; the spawner ends what it guards, and itself."""
+        """Let the spawner end what it guards, close the ledger, and let the spawner end itself.
+
+        Not earlier: if we are killed meanwhile, it sees to the ledger.
+        """
         with suppress(NsmagicError):  # gone already
             self.ask("dismiss")
+            self._channel.receive()
+        close_ledger()
+        with suppress(NsmagicError):
+            self.ask("farewell")
         self.hang_up()
         self.process.wait()
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
+import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +50,27 @@ def go_on():
     ctypes.CDLL(None).pause()
 threading.Thread(target=go_on).start()
 ctypes.CDLL(None).syscall(EXIT, 0)  # exit(2), of this thread alone
+"""
+# A parent, a keeper and its tree: the parent stops all that it may, and is killed then.
+KILLED_HALF_WAY = """
+import os, signal, socket, subprocess, sys
+from nsmagic.run import keeper
+from nsmagic.run.channel import Channel
+ours, theirs = socket.socketpair()
+child = os.fork()
+if child == 0:
+    keeper.syscalls.prctl(keeper.syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    signal.pthread_sigmask(signal.SIG_BLOCK, keeper.KEEPER_SIGNALS)
+    text = "for i in 1 2 3; do (setsid sleep 1000 &); done; echo ready >&2; sleep 1000"
+    cell = subprocess.Popen(["bash", "-c", text], stdout=subprocess.DEVNULL, stderr=theirs)
+    keeper.keep_tree(cell.pid, Channel(theirs))
+assert ours.recv(6) == b"ready\\n"
+proc = os.open("/proc", os.O_RDONLY)
+print(*keeper.descendants(os.getpid(), proc), flush=True)
+def signal_or_die(pid, number):
+    os.kill(os.getpid() if number == signal.SIGKILL else pid, number)
+keeper._signal = signal_or_die
+keeper.kill_descendants(os.getpid(), proc, [child])
 """
 EXIT = {"x86_64": 60, "aarch64": 93}
 
@@ -116,6 +140,22 @@ def test_processes_that_continue_each_other() -> None:
     pair = "(while :; do kill -CONT $$ 2> /dev/null; done) & echo ready; "
     pair += "while :; do kill -CONT $! 2> /dev/null; done"
     assert end(bash(pair))["count"] >= 2
+
+
+def test_who_ends_the_tree_is_killed_half_way() -> None:
+    """A keeper goes on: it was not stopped, and hears of its parent's end."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_HALF_WAY], stdout=subprocess.PIPE, text=True, check=False,
+        timeout=60, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGKILL
+    pids = [int(pid) for pid in done.stdout.split()]
+    assert len(pids) >= 5
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # gone already
+            pidfd = os.pidfd_open(pid)
+            assert select.select([pidfd], [], [], 10)[0], "it was left behind"
+            os.close(pidfd)
 
 
 def test_nothing_to_do() -> None:

@@ -147,6 +147,27 @@ def test_a_forked_process_starts_its_own() -> None:
     assert Cell().program(["--uts", "echo", "here"]).out == "here\n"
 
 
+def test_a_kernel_that_dies_while_it_parts_from_its_spawner() -> None:
+    """Between the end of all and the end of its ledger."""
+    script = """
+import os, signal
+from nsmagic.run import ledger, spawning
+client = spawning.spawner()
+print(client.process.pid, ledger.ledger().path, flush=True)
+spawning.close_ledger = lambda: os.kill(os.getpid(), signal.SIGKILL)
+client.close()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=False, timeout=30,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGKILL
+    pid, path = done.stdout.split()
+    with contextlib.suppress(ProcessLookupError):  # gone already
+        wait_for(os.pidfd_open(int(pid)))
+    assert not Path(path).exists()
+
+
 def test_programs_from_many_threads() -> None:
     outs: dict[int, tuple[str, int | None]] = {}
 
