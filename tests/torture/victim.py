@@ -1,0 +1,109 @@
+"""A kernel that attacks are made in, and whether it is unharmed afterwards."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import TYPE_CHECKING
+
+from tests.torture.cells import children, descriptors, status
+from tests.torture.deaths import spawners
+from tests.torture.places import LOAD
+from tests.torture.remains import command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from tests.support.cell_run import CellRun
+    from tests.torture.places import Place
+
+SECONDS = 15.0  # until all is as before, on a machine that does much else
+_SPARE_DESCRIPTORS = 10  # of ipykernel: one for each thread that printed, until it tidies up
+
+
+class Victim:
+    """`with Victim(place) as victim: victim.attack(cell); victim.check()`."""
+
+    def __init__(
+        self, place: Place, *, prefix: Sequence[str] = (), setup: str = f"import os\n{LOAD}"
+    ) -> None:
+        self.place = place
+        self._home = place.of(f"{os.getpid()}-{time.monotonic_ns()}")
+        self._remains = self._home.remains()
+        self.kernel = self._home.start(setup=setup, prefix=prefix)
+        self.kernel.run("%unshare --uts true")  # the spawner is there, all code is loaded
+        for cell in ("%%unshare --uts\n1", "%%unshare --uts\n1/0", "print(1)", "1/0"):
+            self.kernel.run(cell)
+        self._before = self._figures()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._remains.look()
+        self.kernel.close()
+        left = self._remains.wait(SECONDS)
+        if not left:
+            self._home.remove()
+        if error is None:
+            assert not left, left
+
+    def attack(self, cell: str, *, after: float | None = None, timeout: float = 40) -> CellRun:
+        """Run a cell to its end; with `after`, press the stop button so many seconds later."""
+        run = self.kernel.start(cell)
+        if after is not None:
+            time.sleep(after)
+            self.kernel.interrupt()
+        return self.kernel.wait(run, timeout=timeout)
+
+    def check(self, run: CellRun | None = None) -> None:
+        """Nothing is left of a cell, no traceback of ours was shown, and the kernel answers."""
+        if run is not None:
+            text = "".join((run.error or {}).get("traceback", []))
+            assert "nsmagic/" not in text, text
+            assert "nsmagic/" not in run.stderr, run.stderr
+        assert self.kernel.run("6 * 7").text == "42"
+        end = time.monotonic() + SECONDS
+        while (news := self._news()) and time.monotonic() < end:
+            self.kernel.run("import gc; gc.collect()")
+        assert not news, news
+        shown = self.kernel.run("%unshare --uts echo again", timeout=30)
+        assert shown.stdout == "again\n", shown
+        assert self.kernel.run("%%unshare --uts\nprint('again')").stdout == "again\n"
+
+    def _figures(self) -> dict[str, int]:
+        return {
+            "threads": status(self.kernel.pid, "Threads"),
+            "descriptors": descriptors(self.kernel.pid).total(),
+        }
+
+    def _news(self) -> list[str]:
+        """What is there and should not be."""
+        mine = {self.kernel.pid, *(helpers := spawners(self.kernel.pid))}
+        if len(helpers) != 1:
+            return [f"spawners: {helpers}"]
+        mine |= set(children(helpers[0])[:1])  # the helper that it forks beforehand
+        grown = {name: now - self._before[name] for name, now in self._figures().items()}
+        news = [f"{name}: {more} more" for name, more in grown.items()
+                if more > (_SPARE_DESCRIPTORS if name == "descriptors" else 0)]  # fmt: skip
+        left = self._remains.left()
+        pids = [int(text.split()[0]) for text in left.pop("processes", [])]
+        news += [command(pid) for pid in pids if pid not in mine]
+        news += [command(pid) for pid in children(self.kernel.pid) if pid not in mine]
+        for things in left.values():
+            news += [thing for thing in things if not re.search(_MAY_BE, thing)]
+        if news:
+            news.append(self.kernel.run("import threading; threading.enumerate()").text)
+        return news
+
+
+# The ledger, and what Jupyter has while the kernel lives.
+_MAY_BE = r"\.ledger$|\.json$"
