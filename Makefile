@@ -39,11 +39,12 @@ if [ -n "$$missing" ]; then \
 endef
 
 .venv/bin/pip: Makefile
-	@[ -n "$(PYTHON)" ] || { echo "nsmagic needs Python 3.11 or newer; name one with PYTHON=..." >&2; exit 1; }
-	@version=$$($(PYTHON) -c 'import sys; print("python%d.%d" % sys.version_info[:2])'); \
-	  $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(call debian,/nowhere:$$version-venv); }
-	@if [ $(UID) = 0 ] && [ -n "$(CLOSED)" ]; then mkdir -p "$(CACHE)" && ln -sfn "$(CACHE)" .venv; fi
-	$(PYTHON) -m venv --clear "$$(realpath -m .venv)"
+	@python="$(PYTHON)"; [ -n "$$python" ] || { $(call debian,/usr/bin/python3:python3-venv); python=/usr/bin/python3; }; \
+	version=$$("$$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2]); sys.exit(sys.version_info < (3, 11))') || \
+	  { echo "nsmagic needs Python 3.11 or newer$${version:+, and $$python is $$version}: name one with PYTHON=..." >&2; exit 1; }; \
+	"$$python" -c 'import ensurepip, venv' 2>/dev/null || { $(call debian,/nowhere:$$version-venv); }; \
+	if [ $(UID) = 0 ] && [ -n "$(CLOSED)" ]; then mkdir -p "$(CACHE)" && ln -sfn "$(CACHE)" .venv; fi; \
+	"$$python" -m venv --clear "$$(realpath -m .venv)"
 	@touch $@
 
 .venv/lab.stamp: pyproject.toml kernelspec/kernel.json .venv/bin/pip
