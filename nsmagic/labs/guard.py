@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from nsmagic.linux.cgroups.hierarchies import read_hierarchies
+from nsmagic.linux.mountinfo import read_mountinfo
 from nsmagic.notebook.tables import Cell, Column, Table
 
 _STEP: Final = 2.0  # s; a clock that is kept by a time server moves less while a lab is done
@@ -43,8 +45,7 @@ def _sysctls() -> frozenset[str]:
 
 
 def _mounts() -> frozenset[str]:
-    lines = (line.partition(" - ") for line in Path("/proc/self/mountinfo").read_text().split("\n"))
-    return frozenset(f"{kind.split()[0]} on {place.split()[4]}" for place, _, kind in lines if kind)
+    return frozenset(f"{mount.kind} on {mount.target}" for mount in read_mountinfo())
 
 
 def _links() -> frozenset[str]:
@@ -54,16 +55,10 @@ def _links() -> frozenset[str]:
 
 def _cgroups() -> frozenset[str]:
     """This notebook's own groups: where its kernel is, and the directories named after it."""
-    found = set(Path("/proc/self/cgroup").read_text().split())
-    name = f"nsmagic-{os.getpid()}-*"
-    for mount in Path("/proc/self/mountinfo").read_text().splitlines():
-        place, _, kind = mount.partition(" - ")
-        if kind.startswith("cgroup"):
-            own = (line.split(":", 2)[2].lstrip("/") for line in found if line.count(":") >= 2)
-            top = Path(place.split()[4])
-            groups = {group for path in own for group in (top / path).glob(name)}
-            found |= {str(group) for group in groups if _is_empty(group)}
-    return frozenset(found)
+    here = read_hierarchies()
+    own = [each.own for each in (*here.v1, here.v2) if each is not None and each.own is not None]
+    groups = (group for path in own for group in path.glob(f"nsmagic-{os.getpid()}-*"))
+    return frozenset(map(str, (*own, *filter(_is_empty, groups))))
 
 
 def _is_empty(group: Path) -> bool:

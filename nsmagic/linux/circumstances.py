@@ -32,7 +32,7 @@ _MADE_FOR_MOUNTS: Final = ("/proc/sys/fs/binfmt_misc", "/proc/fs/nfsd", "/proc/o
 def read_circumstances(plan: Plan | None = None, step: Step | None = None) -> Circumstances:
     """Return what may explain that Linux refused `step`; what cannot be read keeps its default."""
     status = _fields("/proc/thread-self/status")
-    points = [mount.point for mount in mounts()]
+    points = [mount.target for mount in mounts()]
     return Circumstances(
         plan=plan,
         place=_place(step, Refusal(step=step, number=0, facts=Circumstances(plan=plan)).root),

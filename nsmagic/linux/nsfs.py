@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from nsmagic.linux.mountinfo import mount_lines
 from nsmagic.linux.namespaces import NamespaceId, nsfs_device, parse_link
 
 
@@ -24,23 +23,16 @@ def read_bound(mountinfo: str = "/proc/self/mountinfo") -> list[BoundNamespace]:
 
     Raises OSError where the file cannot be read.
     """
-    with open(mountinfo, "rb") as file:
-        lines = [os.fsdecode(line) for line in file if b" - nsfs " in line]
     found = {}
-    for line in lines:
-        root, target = line.split(" ", 5)[3:5]
+    for mount in mount_lines(mountinfo, kind="nsfs"):
         try:
             bound = BoundNamespace(
-                type=root.partition(":")[0], id=parse_link(root), target=_plain(target)
+                type=mount.root.partition(":")[0], id=parse_link(mount.root), target=mount.target
             )
         except ValueError:  # a type that is newer than our table
             continue
         found[bound.id, bound.target] = bound
     return list(found.values())
-
-
-def _plain(field: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), field)
 
 
 def file_namespace(path: str) -> NamespaceId | None:

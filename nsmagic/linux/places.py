@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from nsmagic.linux.elf import DamagedError, Elf, foreign_machine, read_head
+from nsmagic.linux.mountinfo import MountLine, read_mountinfo
 from nsmagic.linux.needs import find_program, what_is_missing
 from nsmagic.linux.rooted import walk
 from nsmagic.wish.circumstances import Place
@@ -18,24 +16,12 @@ from nsmagic.wish.circumstances import Place
 _STARTERS = frozenset({"interpreter", "loader"})  # without them execve(2) fails: ENOENT
 
 
-@dataclass(frozen=True, kw_only=True)
-class Mount:
-    """A line of proc_pid_mountinfo(5); `options` are the mount's and the file system's."""
-
-    point: str
-    options: frozenset[str]
-    shared: bool
-
-
-def mounts(mountinfo: Path = Path("/proc/self/mountinfo")) -> Iterator[Mount]:
-    """Yield the mounts that this process sees, upper ones later; nothing without /proc."""
-    with suppress(OSError):
-        for line in mountinfo.read_text(errors="surrogateescape").splitlines():
-            left, _, right = line.partition(" - ")
-            fields = left.split(" ")
-            options = {*fields[5].split(","), *right.split(" ")[2].split(",")}
-            shared = any(field.startswith("shared:") for field in fields[6:])
-            yield Mount(point=_plain(fields[4]), options=frozenset(options), shared=shared)
+def mounts() -> list[MountLine]:
+    """Return the mounts that this process sees, upper ones later; nothing without /proc."""
+    try:
+        return read_mountinfo()
+    except OSError:
+        return []
 
 
 def _here() -> str:
@@ -46,22 +32,19 @@ def _here() -> str:
         return "/proc/self/cwd"
 
 
-def _plain(field: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
-
-
 def look_up(path: str, root: str = "") -> Place:
     """Return what is known about `path` as a process whose root is `root` sees it."""
     if not path.startswith("/"):
         path = f"{'' if root else _here()}/{path}"
     way = walk(path, root)
     real, missing = way.real, way.missing
-    above = [mount for mount in mounts() if real.is_relative_to(mount.point)]
-    mount = max(enumerate(above), key=lambda pair: (len(pair[1].point), pair[0]), default=None)
+    above = [mount for mount in mounts() if real.is_relative_to(mount.target)]
     place = Place(path=path, missing=missing, closed=_closed(real, root))
-    if mount is not None:
-        options, shared = mount[1].options, mount[1].shared
-        place = replace(place, mount=mount[1].point, options=options, shared=shared)
+    if above:
+        mount = max(reversed(above), key=lambda each: len(each.target))  # the uppermost one
+        options = frozenset(f"{mount.options},{mount.of_system}".split(","))
+        shared = "shared:" in mount.propagation
+        place = replace(place, mount=mount.target, options=options, shared=shared)
     if missing:
         return replace(place, near=_near(Path(missing).name, _names(real)))
     return replace(place, directory=real.is_dir() and not place.closed)

@@ -53,10 +53,9 @@ def read_surroundings(
 def _mounts(mountinfo: str) -> dict[str, str]:
     """Return the options of each mount by "ID TARGET (TYPE from SOURCE)", proc_pid_mountinfo(5)."""
     with suppress(OSError), open(mountinfo, "rb") as file:
-        lines = os.fsdecode(file.read()).splitlines()
-        halves = [line.partition(" - ")[::2] for line in lines]
+        lines = os.fsdecode(file.read()).split("\n")  # see nsmagic.linux.mountinfo
         mounts = {}
-        for left, right in halves:
+        for left, _, right in (line.partition(" - ") for line in lines if line):
             number, _, _, root, target, options = left.split(" ", 5)
             kind, source, more = right.split(" ", 2)
             origin = root if kind == "nsfs" else source

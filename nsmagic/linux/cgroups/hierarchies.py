@@ -6,10 +6,13 @@ Readers take the root directory below which /proc and /sys/fs/cgroup are, for te
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from nsmagic.linux.mountinfo import MountLine, read_mountinfo
 
 ROOT: Final = Path("/")
 # Of the options of a v1 mount these are no controllers; cgroup1_show_options() in Linux.
@@ -70,7 +73,10 @@ class Hierarchies:
 def read_hierarchies(root: Path = ROOT, pid: str = "self") -> Hierarchies:
     """Return what is mounted and where process `pid` is in it; nothing where no cgroupfs is."""
     groups = _groups(root / "proc" / pid / "cgroup")
-    found = list(_mounted(root, root / "proc" / pid / "mountinfo", groups))
+    mounts: Sequence[MountLine] = ()
+    with suppress(OSError):
+        mounts = read_mountinfo(pid, root / "proc")
+    found = list(_mounted(root, mounts, groups))
     v1: dict[frozenset[str] | str, Hierarchy] = {}
     v2 = None
     for hierarchy in found:
@@ -95,39 +101,31 @@ def _better(before: Hierarchy | None, after: Hierarchy) -> Hierarchy:
 def _groups(file: Path) -> dict[str, str]:
     """Return our path by controllers as /proc/PID/cgroup writes them; "" is cgroup v2."""
     try:
-        lines = file.read_text().splitlines()
+        lines = file.read_text(errors="surrogateescape").splitlines()
     except OSError:
         return {}
     return {line.split(":", 2)[1]: line.split(":", 2)[2] for line in lines}
 
 
-def _mounted(root: Path, mountinfo: Path, groups: dict[str, str]) -> Iterator[Hierarchy]:
-    try:
-        lines = mountinfo.read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        left, _, right = line.partition(" - ")
-        kind, _, options = right.split(" ", 2)
-        if kind not in {"cgroup", "cgroup2"}:
+def _mounted(
+    root: Path, mounts: Iterable[MountLine], groups: dict[str, str]
+) -> Iterator[Hierarchy]:
+    for mount in mounts:
+        kind, directory = mount.kind, root / mount.target.lstrip("/")
+        if kind not in {"cgroup", "cgroup2"} or not _is_seen(directory, mount.device, root):
             continue
-        _, _, device, top, point, flags, *_ = left.split(" ")
-        point, top = (text.encode().decode("unicode_escape") for text in (point, top))
-        directory = root / point.lstrip("/")
-        if not _is_seen(directory, device, root):
-            continue
-        words = set(options.split(","))
+        words = set(mount.of_system.split(","))
         name = next((w.removeprefix("name=") for w in words if w.startswith("name=")), "")
         plain = {w for w in words - _OPTIONS if "=" not in w}
         listed = name and f"name={name}"
         keys = {""} if kind == "cgroup2" else {key for key in groups if _same(key, plain, listed)}
         path = next((groups[key] for key in keys if key in groups), None)
-        own, hidden = _own(directory, top, path)
+        own, hidden = _own(directory, mount.root, path)
         yield Hierarchy(
             version=2 if kind == "cgroup2" else 1, point=directory, own=own, hidden=hidden,
             name=name,
             controllers=_controllers_v2(directory) if kind == "cgroup2" else frozenset(plain),
-            readonly="ro" in flags.split(",") or "ro" in words,
+            readonly="ro" in mount.options.split(",") or "ro" in words,
         )  # fmt: skip
 
 

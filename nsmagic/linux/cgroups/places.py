@@ -58,7 +58,7 @@ class Places:
     def __init__(self, root_pid: int | None = None) -> None:
         self._pid = root_pid or os.getpid()
         self._undo = ExitStack()
-        self._known: dict[tuple[str, str, frozenset[str]], Place] = {}
+        self._known: dict[tuple[bytes, str, frozenset[str]], Place] = {}
 
     def find(self, rows: Iterable[Row] = (), *, prepare: bool = True) -> Place:
         """Return, prepared, where groups with these limits can be made; CgroupError if nowhere.
@@ -132,11 +132,11 @@ class Places:
         return next(candidates.own_group(now, self._pid))
 
 
-def _own_groups() -> str:
+def _own_groups() -> bytes:
     try:
-        return Path("/proc/self/cgroup").read_text()
+        return Path("/proc/self/cgroup").read_bytes()
     except OSError:  # a root without /proc
-        return ""
+        return b""
 
 
 def _needed(

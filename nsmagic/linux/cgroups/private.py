@@ -11,6 +11,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from nsmagic.linux.mountinfo import mount_lines
+
 
 def private_place(*, probe: bool = True) -> Path | None:
     """Return a cgroup v2 directory of ours in which groups can be made, None where there is none.
@@ -19,14 +21,14 @@ def private_place(*, probe: bool = True) -> Path | None:
     Children of a populated group are allowed as long as they get no controllers.  Without `probe`
     nothing is made to find out.
     """
-    own = _own_group_now(Path("/proc/self/cgroup").read_text())
+    own = _own_group_now(Path("/proc/self/cgroup").read_bytes())
     if own is None or not os.access(own / "cgroup.procs", os.W_OK):
         return None
     return own if not probe or _works(own) else None
 
 
 @cache
-def _own_group_now(_groups: str) -> Path | None:
+def _own_group_now(_groups: bytes) -> Path | None:
     return own_group(Path("/proc/self"))
 
 
@@ -46,22 +48,14 @@ def _works(own: Path) -> bool:
 
 def own_group(proc: Path) -> Path | None:
     """Return the directory of this process's cgroup v2, None where no such hierarchy is mounted."""
-    mount = _mount_point(proc)
+    mount = next(mount_lines(f"{proc}/mountinfo", kind="cgroup2"), None)
     if mount is None:
         return None
-    for line in (proc / "cgroup").read_text().splitlines():
+    for line in (proc / "cgroup").read_text(errors="surrogateescape").splitlines():
         hierarchy, _, path = line.split(":", 2)
         # A path with ".." lies outside our cgroup namespace, cgroup_namespaces(7).
         if hierarchy == "0" and ".." not in path:
-            return mount / path.lstrip("/")
-    return None
-
-
-def _mount_point(proc: Path) -> Path | None:
-    for line in (proc / "mountinfo").read_text().splitlines():
-        fields, _, kind = line.partition(" - ")
-        if kind.startswith("cgroup2 "):
-            return Path(fields.split()[4].encode().decode("unicode_escape"))
+            return Path(mount.target, path.lstrip("/"))
     return None
 
 
