@@ -101,6 +101,15 @@ test-python:
 fuzz: .venv/test.stamp ## 100,000 hostile lines, values and frames, and 1,000 cells in real kernels
 	$(PYTEST_ALL) tests/fuzz -m slow $(PYTEST)
 
+# NSMAGIC_SEED=N repeats what a run with that seed did.
+.PHONY: torture
+torture: .venv/test.stamp packages ## try to break it, 15 minutes: kernels killed, 1,000 cells, hostile bodies
+	NSMAGIC_TORTURE=full $(PYTEST_ALL) -m torture $(PYTEST)
+
+.PHONY: torture-long
+torture-long: .venv/test.stamp ## 1,000 kernels killed, 10,000 cells in one: writes docs/torture.md
+	$(BIN)/python -W ignore -m tests.torture.long
+
 .PHONY: bench
 bench: .venv/test.stamp ## the numbers in the documentation, measured here
 	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python "$$b"; done

@@ -186,6 +186,23 @@ def readonly_cgroup() -> None:
     read_only("/sys/fs/cgroup")
 
 
+def few_namespaces() -> None:
+    """30 of each type, in a user namespace of our own: what is not given back is soon missing."""
+    before = os.readlink("/proc/self/ns/user")
+    unshare(CLONE_NEWUSER)
+    assert os.readlink("/proc/self/ns/user") != before, "else the machine's own limit would change"
+    for file in Path("/proc/sys/user").glob("max_*_namespaces"):
+        file.write_text("30")
+
+
+def small_disks() -> None:
+    """File systems of 1 MB on the directories that $NSMAGIC_SMALL_DISKS names."""
+    own_mounts(user=False)
+    for path in os.environ["NSMAGIC_SMALL_DISKS"].split(":"):
+        result = libc.mount(b"tmpfs", path.encode(), b"tmpfs", 0, b"size=1m,mode=0700")
+        check(result, f"mount {path}")
+
+
 def no_cgroup() -> None:
     """No cgroupfs is mounted: an empty directory is in its place."""
     own_mounts(user=False)
@@ -194,8 +211,11 @@ def no_cgroup() -> None:
 
 SANDBOXES = {
     entry.__name__: entry
-    for entry in (docker, userns_exhausted, masked_proc, readonly_cgroup, no_cgroup)
-}
+    for entry in (
+        docker, userns_exhausted, masked_proc, readonly_cgroup, no_cgroup, few_namespaces,
+        small_disks,
+    )
+}  # fmt: skip
 
 
 def main() -> None:

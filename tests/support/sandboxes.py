@@ -33,6 +33,8 @@ userns_exhausted = _prefix("userns_exhausted")  # unshare(CLONE_NEWUSER): ENOSPC
 masked_proc = _prefix("masked_proc")  # mounting a fresh procfs: EPERM
 readonly_cgroup = _prefix("readonly_cgroup")  # every write to cgroupfs: EROFS
 no_cgroup = _prefix("no_cgroup")  # /sys/fs/cgroup is empty
+few_namespaces = _prefix("few_namespaces")  # 30 of each type
+small_disks = _prefix("small_disks")  # 1 MB each on the directories in $NSMAGIC_SMALL_DISKS
 
 ALL: tuple[Prefix, ...] = (
     docker_default,

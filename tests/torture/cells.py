@@ -1,6 +1,6 @@
 """Runs many cells of all kinds in one kernel, says what grew: `python -m tests.torture.cells`.
 
-One line of JSON goes to standard output; the exit status is 0 if nothing is wrong or left.
+One line of JSON goes to standard output; the exit status is 3 if something is wrong or left.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.torture.deaths import spawners
+from tests.torture.kills import BAD
 from tests.torture.places import Place
 from tests.torture.scenes import ALL
 
@@ -155,7 +156,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     told = many(Place.named_by(options), options.seed, options.cells)
     print(json.dumps(told), flush=True)
-    return int(bool(told["wrong"] or told["left"] or told["answer"] != "42"))
+    return BAD if told["wrong"] or told["left"] or told["answer"] != "42" else 0
 
 
 if __name__ == "__main__":

@@ -94,7 +94,9 @@ class Home:
             MARK: self.mark
         }
 
-    def start(self, *, setup: str = LOAD, prefix: Sequence[str] = ()) -> KernelDriver:
+    def start(
+        self, *, setup: str = LOAD, prefix: Sequence[str] = (), env: dict[str, str] | None = None
+    ) -> KernelDriver:
         """Start a kernel; `prefix` is put before its command, behind the place's own.
 
         Ports that Jupyter chose may be taken by another kernel that starts just now: then again.
@@ -103,8 +105,8 @@ class Home:
         for again in (True, True, False):
             try:
                 return KernelDriver(
-                    prefix=prefix, account=self.account, env=self.env, cwd=self.home / "work",
-                    setup=setup,
+                    prefix=prefix, account=self.account, env=self.env | (env or {}),
+                    cwd=self.home / "work", setup=setup,
                 )  # fmt: skip
             except RuntimeError:
                 if not again:

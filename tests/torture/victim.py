@@ -18,22 +18,34 @@ if TYPE_CHECKING:
     from typing import Self
 
     from tests.support.cell_run import CellRun
-    from tests.torture.places import Place
+    from tests.torture.places import Home, Place
 
 SECONDS = 15.0  # until all is as before, on a machine that does much else
 _SPARE_DESCRIPTORS = 10  # of ipykernel: one for each thread that printed, until it tidies up
+
+
+def fresh_mark() -> str:
+    """A mark that no other kernel has."""
+    return f"{os.getpid()}-{time.monotonic_ns()}"
+
+
+def no_traceback_of_ours(run: CellRun) -> None:
+    """Fail if a file of ours is named in an error or on stderr."""
+    shown = "".join((run.error or {}).get("traceback", [])) + run.stderr
+    assert not re.search(r"nsmagic/(\w+/)?\w+\.py", shown), shown
 
 
 class Victim:
     """`with Victim(place) as victim: victim.attack(cell); victim.check()`."""
 
     def __init__(
-        self, place: Place, *, prefix: Sequence[str] = (), setup: str = f"import os\n{LOAD}"
-    ) -> None:
+        self, place: Place, *, prefix: Sequence[str] = (), setup: str = f"import os\n{LOAD}",
+        env: dict[str, str] | None = None, home: Home | None = None,
+    ) -> None:  # fmt: skip
         self.place = place
-        self._home = place.of(f"{os.getpid()}-{time.monotonic_ns()}")
-        self._remains = self._home.remains()
-        self.kernel = self._home.start(setup=setup, prefix=prefix)
+        self.home = home or place.of(fresh_mark())
+        self._remains = self.home.remains()
+        self.kernel = self.home.start(setup=setup, prefix=prefix, env=env or {})
         self.kernel.run("%unshare --uts true")  # the spawner is there, all code is loaded
         for cell in ("%%unshare --uts\n1", "%%unshare --uts\n1/0", "print(1)", "1/0"):
             self.kernel.run(cell)
@@ -52,7 +64,7 @@ class Victim:
         self.kernel.close()
         left = self._remains.wait(SECONDS)
         if not left:
-            self._home.remove()
+            self.home.remove()
         if error is None:
             assert not left, left
 
@@ -67,9 +79,7 @@ class Victim:
     def check(self, run: CellRun | None = None) -> None:
         """Nothing is left of a cell, no traceback of ours was shown, and the kernel answers."""
         if run is not None:
-            text = "".join((run.error or {}).get("traceback", []))
-            assert "nsmagic/" not in text, text
-            assert "nsmagic/" not in run.stderr, run.stderr
+            no_traceback_of_ours(run)
         assert self.kernel.run("6 * 7").text == "42"
         end = time.monotonic() + SECONDS
         while (news := self._news()) and time.monotonic() < end:
