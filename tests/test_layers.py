@@ -16,7 +16,7 @@ LAYERS = ("wish", "linux", "run", "doctor", "widgets", "notebook", "labs", "cli"
 JUPYTER = {"IPython", "ipykernel", "jupyter", "jupyter_client", "jupyter_core", "jupyter_server"}
 JUPYTER |= {"jupyterlab", "ipywidgets", "anywidget", "comm", "traitlets", "zmq"}
 KNOWS_JUPYTER = LAYERS[LAYERS.index("widgets") :]
-CTYPES = ("linux/syscalls.py",)
+CTYPES = ("linux/syscalls.py", "linux/rights.py")
 
 
 def imports(source: str) -> Iterator[str]:
@@ -47,7 +47,7 @@ def breaches(path: str, source: str) -> list[str]:
         if first in JUPYTER and layer not in KNOWS_JUPYTER:
             found.append(f"{path} imports {module}: only {KNOWS_JUPYTER[0]} and later know Jupyter")
         if first == "ctypes" and path not in CTYPES:
-            found.append(f"{path} imports ctypes: system calls live in {CTYPES[0]}")
+            found.append(f"{path} imports ctypes: system calls live in {' and '.join(CTYPES)}")
     return found
 
 

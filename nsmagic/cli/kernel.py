@@ -7,10 +7,12 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, Final
 
 from nsmagic.cli.main import Parser
 from nsmagic.wish.errors import NsmagicError
+from nsmagic.wish.profiles import PROFILES
 
 if TYPE_CHECKING:
     from nsmagic.notebook.kernelspecs import Installed, Place
@@ -78,6 +80,12 @@ def _isolate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--root", metavar="DIR", help="make DIR the kernel's root directory")
     parser.add_argument(
+        "--profile", choices=tuple(PROFILES),
+        help="; ".join(f"{row.name}: {row.meaning}" for row in PROFILES.values()),
+    )  # fmt: skip
+    parser.add_argument("--explain", action="store_true", help="print what is done at each start")
+    parser.add_argument("--dry-run", action="store_true", help="print that and make no kernel")
+    parser.add_argument(
         "--wrapper", action="store_true",
         help="for a Jupyter in whose environment nsmagic is not; uses TCP ports",
     )  # fmt: skip
@@ -131,12 +139,20 @@ def _run_install(arguments: argparse.Namespace) -> int:
 
 def _run_isolate(arguments: argparse.Namespace) -> int:
     from nsmagic.notebook.boxing import Boxing
-    from nsmagic.notebook.kernelspecs import isolate
+    from nsmagic.notebook.kernelspecs import isolate, plan_of
 
     root = None if arguments.root is None else str(Path(arguments.root).absolute())
     boxing = Boxing(
-        name=arguments.name, cgroup=arguments.cgroup, unshare=arguments.unshare, root=root
+        name=arguments.name, cgroup=arguments.cgroup, unshare=arguments.unshare, root=root,
+        profile=arguments.profile,
     )  # fmt: skip
+    if arguments.explain or arguments.dry_run:
+        from nsmagic.notebook.explain import explain_table
+
+        table = explain_table(plan_of(arguments.base, boxing), asked=boxing.wish()[0], dry_run=True)
+        print(table.text(get_terminal_size((100, 24)).columns))
+        if arguments.dry_run:
+            return 0
     return _tell(isolate(
         arguments.base, boxing, _place(arguments), display_name=arguments.display_name,
         replacing=arguments.replace, provisioned=not arguments.wrapper,

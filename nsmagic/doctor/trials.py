@@ -6,7 +6,6 @@ outside sees it.  Each returns a few words about what it found, or nothing.
 
 from __future__ import annotations
 
-import array
 import errno
 import fcntl
 import os
@@ -20,7 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from nsmagic.doctor import netlink
-from nsmagic.linux import syscalls
+from nsmagic.linux import rights, syscalls
+from nsmagic.wish.seccomp import ALLOW_ALL, packed
 
 Trial = Callable[[], str]
 
@@ -28,8 +28,6 @@ Trial = Callable[[], str]
 _PLACE: Final = "/tmp"
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1  # netdevice(7)
 _KVM_GET_API_VERSION: Final = 0xAE00
-_NO_NEW_PRIVS, _SET_SECCOMP, _FILTER_MODE = 38, 22, 2  # prctl(2), seccomp(2)
-_ALLOW: Final = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF_0000)  # BPF_RET, SECCOMP_RET_ALLOW
 _OWN_LINKS: Final[dict[str, str]] = {}
 
 
@@ -88,7 +86,7 @@ def first_process() -> str:
 
 def is_root() -> str:
     """Be uid 0 with capabilities: AppArmor may let unshare(2) pass and take them back."""
-    if os.getuid() or not syscalls.effective_capabilities():
+    if os.getuid() or not rights.effective_capabilities():
         raise OSError(errno.EPERM, "the new user namespace gives no capabilities")
     return ""
 
@@ -177,10 +175,8 @@ def pressure() -> str:
 
 def seccomp() -> str:
     """Put a seccomp filter on ourselves that allows everything."""
-    syscalls.prctl(_NO_NEW_PRIVS, 1)
-    program = array.array("B", _ALLOW)
-    header = array.array("B", struct.pack("@HP", 1, program.buffer_info()[0]))
-    syscalls.prctl(_SET_SECCOMP, _FILTER_MODE, header.buffer_info()[0])
+    rights.forbid_new_privileges()
+    rights.install_filter(packed(ALLOW_ALL))
     return ""
 
 

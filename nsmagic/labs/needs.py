@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from nsmagic.linux import syscalls
+from nsmagic.linux import rights
 
 _WITHIN: Final = 5.0  # s
 
@@ -76,7 +76,7 @@ def why_not(name: str) -> str:
         return f"{need.what}: {need.argv[0]} is not installed"
     said = "" if need.flags else _complaint(need.argv)
     if need.flags or (said and need.alone):
-        root = bool(syscalls.effective_capabilities() >> syscalls.CAP_SYS_ADMIN & 1)
+        root = bool(rights.effective_capabilities() >> rights.CAP_SYS_ADMIN & 1)
         mapped = () if root or "--user" in need.flags else ("--user", "--map-root-user")
         said = _complaint(("unshare", *mapped, *need.flags, *need.argv))
     return f"{need.what}: {said}" if said else ""

@@ -120,7 +120,7 @@ def _place(step: Step | None, root: str) -> Place | None:
             return look_up(path, root)
         case steps.MountProc(target=path) | steps.MountBinfmt(target=path):
             return look_up(path, root)
-        case steps.LoadInterpreter(target=path):
+        case steps.LoadInterpreter(target=path) | steps.MountDevices(target=path):
             return look_up(path, root)
         case steps.Join(files=((_, path), *_)):
             return look_up(path)

@@ -87,8 +87,15 @@ def _by_cgroup(word: str) -> Callable[[Look], str]:
     )
 
 
+def _in_profile(look: Look) -> str:
+    status = look.text("/proc/1/status")
+    ours = "Name:\tnsmagic-init" in status and "NoNewPrivs:\t1" in status
+    return "PID 1 is our init and has given up its rights" if ours else ""
+
+
 # The outer place of a nest of them goes first where only its owner can allow more.
 ENVIRONMENTS: Final[tuple[Environment, ...]] = (
+    Environment(name="profile", title="a box with --profile of nsmagic", seen=_in_profile),
     # WSL 2 says "microsoft-standard-WSL2": https://github.com/microsoft/WSL/issues/4555
     Environment(name="wsl1", title="WSL 1", seen=_version("Microsoft", without="WSL2")),
     Environment(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
 import pwd
 import re
+import sys
 from pathlib import Path
 from typing import Any, Final
 
-from nsmagic.linux import syscalls
+from nsmagic.linux import rights
 from nsmagic.linux.ids import SystemNames
 from nsmagic.wish.accounts import find_outside
 from nsmagic.wish.idmaps import Ids, Range
@@ -20,16 +22,35 @@ _OURSELVES: Final = ("/proc/self/", "/proc/thread-self/", "/dev/fd/")
 
 def read_situation(wish: Isolation, cgroup: str | None = None) -> Situation:
     """Return the situation of the calling process; reads files only if `wish` asks for ranges."""
-    capabilities = syscalls.effective_capabilities()
+    capabilities = rights.effective_capabilities()
     return Situation(
         uids=_ids("uid", os.geteuid(), bool(wish.map_users)),
         gids=_ids("gid", os.getegid(), bool(wish.map_groups)),
-        sys_admin=bool(capabilities >> syscalls.CAP_SYS_ADMIN & 1),
-        sys_chroot=bool(capabilities >> syscalls.CAP_SYS_CHROOT & 1),
+        sys_admin=bool(capabilities >> rights.CAP_SYS_ADMIN & 1),
+        sys_chroot=bool(capabilities >> rights.CAP_SYS_CHROOT & 1),
         **_root(wish),
         cgroup=cgroup,
         own_paths=_own_paths(wish),
+        **_kept(wish),
     )
+
+
+def _kept(wish: Isolation) -> dict[str, Any]:
+    """Return what a profile asks for: the machine, where we work, and what it must not hide.
+
+    That is our home and our Python, if they are where programs have their passing files; another
+    root has neither.
+    """
+    if wish.profile is None:
+        return {}
+    if wish.root is not None:
+        return {"machine": platform.machine()}
+    wd = str(Path.cwd())
+    named = [sys.prefix, sys.base_prefix, os.environ.get("HOME", "")]
+    named += os.environ.get("PYTHONPATH", "").split(":")
+    kept = [path for each in named if each for path in (each, os.path.realpath(each))]
+    there = [path for path in kept if Path(path).is_dir()]
+    return {"kept": (wd, *there), "wd": wd, "machine": platform.machine()}
 
 
 def _root(wish: Isolation) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The system calls that `os` lacks, each five lines; every failure is an OSError with its path.
 
-The only file with ctypes.  Constants carry the names of the man pages they come from.
+Those about rights are in `nsmagic.linux.rights`; no other file has ctypes.  Constants carry the
+names of the man pages they come from.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ MS_SLAVE: Final = 1 << 19
 MS_SHARED: Final = 1 << 20
 MNT_DETACH: Final = 0x2
 
+# of mount_setattr(2)
+_MOUNT_ATTR_RDONLY: Final = 1
+_AT_RECURSIVE: Final = 0x8000
+_AT_FDCWD: Final = -100
+
 # of prctl(2)
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_CHILD_SUBREAPER: Final = 36
@@ -31,9 +37,6 @@ PR_GET_TID_ADDRESS: Final = 40
 PR_GET_DUMPABLE: Final = 3
 PR_SET_NAME: Final = 15
 PR_SET_DUMPABLE: Final = 4
-PR_CAP_AMBIENT: Final = 47
-PR_CAP_AMBIENT_IS_SET: Final = 1
-PR_CAP_AMBIENT_RAISE: Final = 2
 
 # of clone(2)
 CLONE_VM: Final = 0x100
@@ -42,32 +45,31 @@ CLONE_PARENT: Final = 0x8000
 CLONE_PARENT_SETTID: Final = 0x0010_0000
 CLONE_INTO_CGROUP: Final = 0x2_0000_0000
 
-CAP_SYS_CHROOT: Final = 18
-CAP_SETGID: Final = 6
-CAP_SYS_ADMIN: Final = 21
-
 _SIGCHLD: Final = 17
 
 # syscall(2) numbers: clone3 and later are the same everywhere, the older ones are not.
 _NR_CLONE3: Final = 435
+_NR_MOUNT_SETATTR: Final = 442
 _NR_BY_MACHINE: Final = {
-    "x86_64": {"clone": 56, "set_tid_address": 218, "pivot_root": 155},
-    "aarch64": {"clone": 220, "set_tid_address": 96, "pivot_root": 41},
-    "riscv64": {"clone": 220, "set_tid_address": 96, "pivot_root": 41},
+    "x86_64": {"clone": 56, "set_tid_address": 218, "pivot_root": 155, "keyctl": 250},
+    "aarch64": {"clone": 220, "set_tid_address": 96, "pivot_root": 41, "keyctl": 219},
+    "riscv64": {"clone": 220, "set_tid_address": 96, "pivot_root": 41, "keyctl": 219},
 }
 
-_libc = ctypes.CDLL(None, use_errno=True)
+libc = ctypes.CDLL(None, use_errno=True)
 # PyDLL keeps the GIL: the child of clone() must not have to take it back from a thread it lost.
 _libc_with_gil = ctypes.PyDLL(None, use_errno=True)
 _long = ctypes.c_long
 
 
-def _fail(path: str | None = None) -> NoReturn:
+def fail(path: str | None = None) -> NoReturn:
+    """Raise what libc's errno says."""
     number = ctypes.get_errno()
     raise OSError(number, os.strerror(number), path)
 
 
-def _nr(call: str) -> int:
+def nr(call: str) -> int:
+    """Return a call's number on this machine; OSError (ENOSYS) where none is known."""
     machine = platform.machine()
     try:
         return _NR_BY_MACHINE[machine][call]
@@ -77,14 +79,14 @@ def _nr(call: str) -> int:
 
 def unshare(flags: int) -> None:
     """Move the calling process into new namespaces, unshare(2)."""
-    if _libc.unshare(flags) != 0:
-        _fail()
+    if libc.unshare(flags) != 0:
+        fail()
 
 
 def setns(fd: int, nstype: int = 0) -> None:
     """Move the calling thread into the namespace(s) of a file or pidfd, setns(2)."""
-    if _libc.setns(fd, nstype) != 0:
-        _fail()
+    if libc.setns(fd, nstype) != 0:
+        fail()
 
 
 def mount(
@@ -93,28 +95,36 @@ def mount(
     """Call mount(2)."""
     strings = [None if text is None else os.fsencode(text) for text in (source, target, fstype)]
     options = None if data is None else os.fsencode(data)
-    if _libc.mount(*strings, ctypes.c_ulong(flags), options) != 0:
-        _fail(target)
+    if libc.mount(*strings, ctypes.c_ulong(flags), options) != 0:
+        fail(target)
+
+
+def read_only(path: str) -> None:
+    """Make the mount at `path` and all below it read-only, mount_setattr(2); Linux 5.12."""
+    attributes = struct.pack("QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
+    arguments = _long(_AT_FDCWD), os.fsencode(path), _long(_AT_RECURSIVE), attributes
+    if libc.syscall(_long(_NR_MOUNT_SETATTR), *arguments, _long(len(attributes))) != 0:
+        fail(path)
 
 
 def umount2(target: str, flags: int = 0) -> None:
     """Call umount2(2)."""
-    if _libc.umount2(os.fsencode(target), flags) != 0:
-        _fail(target)
+    if libc.umount2(os.fsencode(target), flags) != 0:
+        fail(target)
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
     """Call pivot_root(2), which has no wrapper in libc."""
     arguments = os.fsencode(new_root), os.fsencode(put_old)
-    if _libc.syscall(_long(_nr("pivot_root")), *arguments) != 0:
-        _fail(new_root)
+    if libc.syscall(_long(nr("pivot_root")), *arguments) != 0:
+        fail(new_root)
 
 
 def prctl(option: int, value: int = 0, third: int = 0) -> int:
     """Call prctl(2) with integer arguments."""
-    result: int = _libc.prctl(option, *map(ctypes.c_ulong, (value, third, 0, 0)))
+    result: int = libc.prctl(option, *map(ctypes.c_ulong, (value, third, 0, 0)))
     if result < 0:
-        _fail()
+        fail()
     return result
 
 
@@ -133,7 +143,7 @@ def set_title(title: str) -> None:
     start, end = int(fields[45]), int(fields[46])  # arg_start and arg_end
     text = os.fsencode(title)[: end - start - 2]
     ctypes.memmove(start, text.ljust(end - start - 1, b"\0") + b"\1", end - start)
-    _libc.prctl(PR_SET_NAME, text[:15])
+    libc.prctl(PR_SET_NAME, text[:15])
 
 
 def thread_id_address() -> int | None:
@@ -142,7 +152,7 @@ def thread_id_address() -> int | None:
     Needs CONFIG_CHECKPOINT_RESTORE.
     """
     address = ctypes.c_void_p()
-    if _libc.prctl(PR_GET_TID_ADDRESS, ctypes.byref(address), 0, 0, 0) != 0:
+    if libc.prctl(PR_GET_TID_ADDRESS, ctypes.byref(address), 0, 0, 0) != 0:
         return None
     return address.value
 
@@ -159,13 +169,13 @@ def take_over(tid_address: int, cgroup_fd: int | None = None) -> int:
     """
     # Otherwise the end of the old process writes 0 there (mm_release() in Linux), and libc's
     # recursive mutexes take 0 for "nobody".
-    _libc.syscall(_long(_nr("set_tid_address")), None)
+    libc.syscall(_long(nr("set_tid_address")), None)
     pid = ctypes.c_int()
     flags = CLONE_VM | CLONE_VFORK | CLONE_PARENT | CLONE_PARENT_SETTID
     if _clone(flags, cgroup_fd, pid) != 0:  # pragma: no cover - the old process is killed
         os._exit(1)
     ctypes.c_int.from_address(tid_address).value = os.getpid()
-    _libc.syscall(_long(_nr("set_tid_address")), ctypes.c_void_p(tid_address))
+    libc.syscall(_long(nr("set_tid_address")), ctypes.c_void_p(tid_address))
     return pid.value
 
 
@@ -182,7 +192,7 @@ def _clone(flags: int, cgroup_fd: int | None, told: ctypes.c_int | None) -> int:
     tid = 0 if told is None else ctypes.addressof(told)
     if cgroup_fd is None:
         arguments = (flags | _SIGCHLD, 0, tid, 0, 0)
-        result: int = _libc_with_gil.syscall(_long(_nr("clone")), *map(_long, arguments))
+        result: int = _libc_with_gil.syscall(_long(nr("clone")), *map(_long, arguments))
     else:  # struct clone_args: 11 times u64, Linux 5.7
         # With CLONE_PARENT the exit signal is the parent's own; clone3 insists on 0 (EINVAL).
         exit_signal = 0 if flags & CLONE_PARENT else _SIGCHLD
@@ -190,66 +200,10 @@ def _clone(flags: int, cgroup_fd: int | None, told: ctypes.c_int | None) -> int:
         packed = ctypes.create_string_buffer(struct.pack("11Q", *words), 88)
         result = _libc_with_gil.syscall(_long(_NR_CLONE3), packed, _long(88))
     if result < 0:
-        _fail()
+        fail()
     return result
 
 
 def flush_c_streams() -> None:
     """Write out what C code left in its stdio buffers, fflush(3) of NULL."""
-    _libc.fflush(None)
-
-
-def effective_capabilities() -> int:
-    """Return the calling thread's effective capability set as a bit mask, capabilities(7)."""
-    with open("/proc/thread-self/status", encoding="ascii", errors="replace") as status:
-        for line in status:
-            if line.startswith("CapEff:"):
-                return int(line.split()[1], 16)
-    raise OSError(2, "no CapEff line", "/proc/thread-self/status")
-
-
-def keep_capabilities() -> None:
-    """Make the permitted set inheritable and ambient, so that execve(2) keeps it."""
-    effective, permitted, _ = _capabilities()
-    _set_capabilities(effective, permitted, permitted)
-    for capability in range(64):
-        if permitted >> capability & 1:
-            prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability)
-
-
-def lose_capabilities() -> None:
-    """Keep the capabilities that execve(2) of a plain program would: root all, others the ambient.
-
-    See "Transformation of capabilities during execve()" in capabilities(7).
-    """
-    if 0 in os.getresuid()[:2]:
-        return
-    _, permitted, inheritable = _capabilities()
-    ambient = sum(
-        1 << capability
-        for capability in range(64)
-        if permitted >> capability & 1 and prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, capability)
-    )
-    _set_capabilities(ambient, ambient, inheritable)
-
-
-_CAPABILITIES_V3: Final = 0x20080522
-
-
-def _capabilities() -> tuple[int, int, int]:
-    """Return the effective, permitted and inheritable sets of this thread, capget(2)."""
-    header = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITIES_V3, 0), 8)
-    data = ctypes.create_string_buffer(24)
-    if _libc.capget(header, data) != 0:
-        _fail()
-    words = struct.unpack("6I", data.raw)
-    effective, permitted, inheritable = (words[i] | words[i + 3] << 32 for i in range(3))
-    return effective, permitted, inheritable
-
-
-def _set_capabilities(effective: int, permitted: int, inheritable: int) -> None:
-    sets = effective, permitted, inheritable
-    words = [each & 0xFFFF_FFFF for each in sets] + [each >> 32 for each in sets]
-    header = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITIES_V3, 0), 8)
-    if _libc.capset(header, ctypes.create_string_buffer(struct.pack("6I", *words), 24)) != 0:
-        _fail()
+    libc.fflush(None)

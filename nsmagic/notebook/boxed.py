@@ -72,15 +72,16 @@ class ToLog:
 class BoxedKernel:
     """One kernel in its box, from start to end."""
 
-    def __init__(self, boxing: Boxing, command: Sequence[str], log: ToLog) -> None:
+    def __init__(self, boxing: Boxing, command: Sequence[str], meeting: str, log: ToLog) -> None:
+        """Plan it; `command` and `meeting`, where its connection file is, are as it sees them."""
         limited = _limited(boxing)
         if limited is None:
             place = cgroups.private_place()
             own = None if place is None else place / f"nsmagic-{os.getpid()}-{boxing.name}"
-            plan = boxing.plan(command, own)
+            plan = boxing.plan(command, own, meeting=meeting)
             self._tree = Tree(1, spawner(), own)
         else:
-            plan = boxing.plan(command, limited.group.v2, limited.cell)
+            plan = boxing.plan(command, limited.group.v2, limited.cell, meeting=meeting)
             others = [Path(each) for each in limited.cell.others]
             self._tree = Tree(1, spawner(), limited.group.v2, others, make=False)
         launcher = SpawnLauncher(plan, spawner(), "")
@@ -113,7 +114,7 @@ def run(boxing: Boxing, front: Connection, file: str, command: Sequence[str]) ->
         place = stack.enter_context(meeting(front, plan.isolation.root, _owner(plan)))
         parent = _open_parent(stack)
         inside = [word.replace(file, place.file) for word in command]
-        kernel = BoxedKernel(boxing, inside, log)
+        kernel = BoxedKernel(boxing, inside, str(Path(place.file).parent), log)
         relay = Relay(front, place.kernel)
         try:
             if parent is not None:

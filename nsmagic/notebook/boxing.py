@@ -29,6 +29,7 @@ class Boxing:
     cgroup: str = ""
     unshare: str = ""
     root: str | None = None
+    profile: str | None = None
 
     def wish(self) -> tuple[Isolation, bool]:
         """Return the lines as one settled wish, and whether one was strict; WishError if bad."""
@@ -37,22 +38,23 @@ class Boxing:
             read, ours, program = READERS[magic](line)
             _refuse_what_cells_have(magic, ours, program)
             wish, strict = wish.united_with(read), strict or ours.strict
-        if self.root is not None:
-            wish = wish.united_with(Isolation(root=self.root))
+        wish = wish.united_with(Isolation(root=self.root, profile=self.profile))
         if wish.root is not None:  # the front end starts kernels in any directory
             wish = replace(wish, root=str(Path(wish.root).absolute()))
         return settle(wish), strict
 
     def plan(
-        self, argv: Sequence[str], cgroup: Path | None = None, group: CellGroup | None = None
-    ) -> Plan:
+        self, argv: Sequence[str], cgroup: Path | None = None, group: CellGroup | None = None,
+        *, meeting: str = "",
+    ) -> Plan:  # fmt: skip
         """Return the plan by which a kernel started by `argv` gets into its box; WishError.
 
-        `cgroup` is the directory of cgroup v2 that it is born in, `group` the one with its limits.
+        `cgroup` is the directory of cgroup v2 that it is born in, `group` the one with its limits,
+        `meeting` the directory of its connection file, as it sees it.
         """
         wish, strict = self.wish()
         situation = read_situation(wish, None if cgroup is None else str(cgroup))
-        situation = replace(situation, group=group)
+        situation = replace(situation, group=group, kept=(*situation.kept, meeting))
         body = steps.Exec(argv=tuple(argv))
         return make_plan(wish, situation, body, strict=strict, init="pid" in wish.namespaces)
 

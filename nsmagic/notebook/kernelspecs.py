@@ -21,7 +21,9 @@ from typing import Any, Final
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
 
 from nsmagic.notebook.boxing import MODULE, Boxing
+from nsmagic.notebook.meeting import example_file
 from nsmagic.wish.errors import NsmagicError, WishError
+from nsmagic.wish.plan import Plan
 
 LAB: Final = "nsmagic"
 PROVISIONER: Final = "nsmagic-provisioner"
@@ -72,10 +74,10 @@ def isolate(
     unless it is in a box of ours and `replacing`.  Not `provisioned`, it works in Jupyters that do
     not have nsmagic in their own environment; it is then reached by TCP ports on 127.0.0.1.
     """
-    if not boxing.lines() and boxing.root is None:
+    if not boxing.lines() and boxing.root is None and boxing.profile is None:
         raise WishError(
             "a box without walls: nothing says how the kernel is to be isolated",
-            hint='For example --unshare "--pid --mount-proc --net".',
+            hint='For example --profile hardened, or --unshare "--pid --mount-proc --net".',
         )
     old = spec_of(base)
     _refuse_base(base, old)
@@ -91,6 +93,16 @@ def isolate(
     }
     written = _write(spec, Path(old.resource_dir), boxing.name, place)
     return replace(written, notes=plan.notes)
+
+
+def plan_of(base: str, boxing: Boxing) -> Plan:
+    """Return the plan by which `base` would get into the box at each start; WishError."""
+    spec = spec_of(base)
+    _refuse_base(base, spec)
+    command = _command(spec, other_root=boxing.root is not None)
+    file = example_file(boxing.root)
+    inside = [word.replace("{connection_file}", file) for word in command]
+    return boxing.plan(inside, meeting=str(Path(file).parent))
 
 
 def remove(name: str) -> Path:

@@ -19,6 +19,7 @@ from nsmagic.wish.errors import NsmagicError
 
 _NAME: Final = "nsmagic-"  # and 8 hexadecimal digits
 _INSIDE: Final = "s"
+_FILE: Final = "kernel.json"
 _LONGEST: Final = SOCKET_PATH_BYTES - len(f"/{_NAME}12345678/{_INSIDE}/k-9")  # of what is above
 _SECONDS: Final = 2.0  # for the spawner of a kernel that was killed to remove what was its
 
@@ -45,12 +46,12 @@ def meeting(front: Connection, root: str | None, owner: tuple[int, int]) -> Gene
         place.mkdir(mode=0o700)
         fd = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         stack.callback(os.close, fd)
-        seen = place if root is None else Path("/", place.relative_to(Path(root).resolve()))
-        front.at(f"{seen}/k").write(place / "kernel.json")
-        for path in (place, place / "kernel.json"):
+        seen = _seen(place, root)
+        front.at(f"{seen}/k").write(place / _FILE)
+        for path in (place, place / _FILE):
             os.chown(path, *owner)
         # Through the descriptor the path is short, however deep the other root lies.
-        yield Meeting(file=f"{seen}/kernel.json", kernel=front.at(f"/proc/self/fd/{fd}/k"))
+        yield Meeting(file=f"{seen}/{_FILE}", kernel=front.at(f"/proc/self/fd/{fd}/k"))
 
 
 @contextmanager
@@ -78,6 +79,16 @@ def directory(folder: Path) -> Generator[None]:
         check_private(folder)  # between two kernels anybody may make one of that name in /tmp
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         yield
+
+
+def example_file(root: str | None) -> str:
+    """Return a path such as a boxed kernel finds its connection file at."""
+    return str(_seen(new_directory(root) / _INSIDE, root) / _FILE)
+
+
+def _seen(place: Path, root: str | None) -> Path:
+    """Return the path of a place in another root as it is from there."""
+    return place if root is None else Path("/", place.relative_to(Path(root).resolve()))
 
 
 def new_directory(root: str | None = None) -> Path:

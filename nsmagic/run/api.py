@@ -20,6 +20,7 @@ from nsmagic.wish import steps
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.isolation import Isolation
 from nsmagic.wish.plan import make_plan
+from nsmagic.wish.unshare import settle
 
 _numbers = itertools.count(1)
 
@@ -54,6 +55,7 @@ def run(
         raise WishError("run: there is no program", hint='For example run(wish, ["hostname"]).')
     if isolation.cgroup:
         raise WishError("run: limits are for cells", hint="%%cgroup mem=64M has them.")
+    isolation = settle(isolation)
     number = next(_numbers)
     place = cgroups.private_place() if "pid" not in isolation.namespaces else None
     group = None if place is None else place / f"nsmagic-{os.getpid()}-run-{number}"

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from nsmagic.linux import cgroups, syscalls
+from nsmagic.linux import cgroups, rights
 from nsmagic.linux.cgroups.freezing import is_frozen
 from nsmagic.linux.facts import Facts
 from nsmagic.linux.targets import read_target
@@ -245,7 +245,7 @@ class Boxes:
         target = read_target(enter, self.names())
         if target is not None and target.box:
             target = replace(target, wd=os.getcwd())  # noqa: PTH109 - for a step, which has strings
-        may = bool(syscalls.effective_capabilities() >> syscalls.CAP_SETGID & 1)
+        may = bool(rights.effective_capabilities() >> rights.CAP_SETGID & 1)
         return Entering(enter=enter, target=target, may_set_groups=may)
 
 

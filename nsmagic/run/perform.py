@@ -14,8 +14,8 @@ from contextlib import ExitStack
 from functools import singledispatch
 from typing import Protocol
 
-from nsmagic.linux import syscalls
-from nsmagic.run import joining
+from nsmagic.linux import rights, syscalls
+from nsmagic.run import hardening, joining
 from nsmagic.run.accounts import become, load_databases
 from nsmagic.run.channel import Channel
 from nsmagic.run.init import fork_from_init
@@ -75,7 +75,7 @@ def _as_after_execve(plan: Sequence[Step], dumpable: int) -> None:
     entered = [step.entered for step in plan if isinstance(step, steps.Join)]
     entered += [frozenset(step.types) for step in plan if isinstance(step, steps.Unshare)]
     if any("user" in types for types in entered):
-        syscalls.lose_capabilities()
+        rights.lose_capabilities()
     if dumpable == 1:  # which a change of ids took back, prctl(2)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
 
@@ -220,7 +220,7 @@ def _(step: steps.SetUid) -> None:
 
 @perform.register
 def _(_step: steps.KeepCaps) -> None:
-    syscalls.keep_capabilities()
+    rights.keep_capabilities()
 
 
 @perform.register
@@ -230,7 +230,7 @@ def _(step: steps.ClearEnvironment) -> None:
     os.environ.update(kept)
 
 
-for _kind, _act in joining.ACTS.items():
+for _kind, _act in (*joining.ACTS.items(), *hardening.ACTS.items()):
     perform.register(_kind, _act)
 
 

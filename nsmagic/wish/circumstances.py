@@ -11,6 +11,8 @@ from nsmagic.wish.plan import Plan
 
 _DOCKER = "docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined ..."
 _START = {
+    "profile": "This kernel is in a box with --profile, which forbids further ones: take a kernel "
+    "without.",
     "docker": f"Start the container with: {_DOCKER}",
     "podman": "Start the container with: "
     "podman run --security-opt seccomp=unconfined --security-opt unmask=ALL ...",

@@ -9,13 +9,18 @@ from nsmagic.wish.steps import (
     Chroot,
     Exec,
     LoadInterpreter,
+    Mask,
     MountBinfmt,
+    MountDevices,
     MountProc,
+    MountTmpfs,
     Persist,
     Propagate,
+    ReadOnly,
 )
 
 _BINFMT_SINCE = (6, 7)
+_OF_PROFILES = (MountTmpfs, MountDevices, ReadOnly, Mask)
 
 
 def _unprivileged(r: Refusal) -> bool:
@@ -28,7 +33,7 @@ def _old_binfmt(r: Refusal) -> bool:
 
 _MOUNTS = (
     hint(
-        (MountProc, MountBinfmt, Propagate), "EPERM",
+        (MountProc, MountBinfmt, Propagate, *_OF_PROFILES), "EPERM",
         "Mounting needs CAP_SYS_ADMIN, which this notebook lacks.",
         ADD_USER,
         when=_unprivileged,
@@ -67,13 +72,19 @@ _MOUNTS = (
         "sudo modprobe binfmt_misc",
     ),
     hint(
+        (ReadOnly,), "ENOSYS",
+        "mount_setattr(2), which makes a mount read-only with all below it, came with Linux 5.12; "
+        "this one is {f.linux[0]}.{f.linux[1]}.",
+        "Leave out --profile here.",
+    ),
+    hint(
         (LoadInterpreter,), "EINVAL",
         "The line must be :name:type:offset:magic:mask:interpreter:flags with type M (magic bytes) "
         "or E (file name extension), and the interpreter an absolute path.",
         "For example: --load-interp=:wine:E::exe::/usr/bin/wine:",
     ),
     hint(
-        (MountProc, MountBinfmt), "ENOENT",
+        (MountProc, MountBinfmt, MountDevices), "ENOENT",
         "The mount point {p.missing} does not exist {r.where}.{r.near}",
         "mkdir -p {r.root}{p.path}",
         when=lambda r: bool(r.place.missing),
@@ -91,7 +102,7 @@ _MOUNTS = (
         when=lambda r: not r.facts.root_is_mount,
     ),
     hint(
-        (MountProc, MountBinfmt, Propagate), "EPERM EACCES",
+        (MountProc, MountBinfmt, Propagate, *_OF_PROFILES), "EPERM EACCES",
         "A seccomp filter is on this process, most probably it forbids mount(2), as Docker's does.",
         "{f.start}",
         when=lambda r: r.facts.seccomp,

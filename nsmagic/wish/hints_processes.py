@@ -8,6 +8,8 @@ from nsmagic.wish.steps import (
     FindAccounts,
     Fork,
     Init,
+    NewKeyring,
+    Seccomp,
     SetClock,
     SetGid,
     SetOwner,
@@ -114,4 +116,19 @@ _IDS = (
     ),
 )  # fmt: skip
 
-PROCESS_HINTS: tuple[Hint, ...] = (*_CLOCKS, *_FORKS, *_IDS)
+_RIGHTS = (
+    hint(
+        (NewKeyring,), "EDQUOT",
+        "You have as many keyrings as you may, /proc/sys/kernel/keys/maxkeys.",
+        "cat /proc/key-users   counts them by user.",
+    ),
+    hint(
+        (NewKeyring,), "EPERM",
+        "A seccomp filter is on this process, most probably it forbids keyctl(2) as Docker's does.",
+        "{f.start}",
+        when=lambda r: r.facts.seccomp,
+    ),
+    hint((Seccomp,), "EINVAL", "This Linux has no seccomp filters (CONFIG_SECCOMP_FILTER)."),
+)  # fmt: skip
+
+PROCESS_HINTS: tuple[Hint, ...] = (*_CLOCKS, *_FORKS, *_IDS, *_RIGHTS)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from nsmagic.wish import steps
 from nsmagic.wish.accounts import Account, files_asked
 from nsmagic.wish.chroot import to_words
+from nsmagic.wish.hardening import before_root
 from nsmagic.wish.isolation import Isolation
 from nsmagic.wish.options import BINFMT_MISC
 from nsmagic.wish.steps import Step
 
 
-def inside(wish: Isolation, outside: Account) -> Iterator[Step]:
+def inside(wish: Isolation, outside: Account, before_ids: Iterable[Step] = ()) -> Iterator[Step]:
     """Yield the steps; `outside` is whom --userspec and --groups mean before the change of root."""
     propagation = wish.propagation or "private"
     if "mnt" in wish.namespaces and propagation != "unchanged":
         yield steps.Propagate(kind=propagation)
+    yield from before_root(wish)
     fixed_for_root = wish.root is not None and _is_fixed(wish.load_interp)
     if fixed_for_root and wish.load_interp is not None:
         yield steps.MountBinfmt(target=BINFMT_MISC)
@@ -35,6 +37,7 @@ def inside(wish: Isolation, outside: Account) -> Iterator[Step]:
         yield steps.MountBinfmt(target=wish.mount_binfmt)
         if wish.load_interp is not None and not fixed_for_root:
             yield steps.LoadInterpreter(target=wish.mount_binfmt, line=wish.load_interp)
+    yield from before_ids
     yield from _accounts(wish, outside)
     yield from _own_ids(wish)
 

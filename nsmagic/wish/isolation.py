@@ -76,7 +76,8 @@ class Isolation:
     `map_root_user` and `map_current_user` (never both) say of the same id.  Numbers are resolved
     ids and whole seconds.  `None`, empty and false mean "not asked for".  `cgroup` asks for a
     group of the cell's own, with `limits` or without.  `chroot` says that `root` is chroot(1)'s;
-    its `userspec` and `groups` are texts, because names are looked up in the root.
+    its `userspec` and `groups` are texts, because names are looked up in the root.  `profile` names
+    a row of `nsmagic.wish.profiles`.
     """
 
     enter: Enter | None = None
@@ -110,6 +111,7 @@ class Isolation:
     boottime: int | None = None
     clear_env: bool = False
     whitelist_env: tuple[str, ...] = ()
+    profile: str | None = None
     cgroup: bool = False
     limits: tuple[Limit, ...] = ()
 

@@ -57,6 +57,8 @@ def unshare_command(plan: Plan) -> str:
     It is nsenter(1), unshare(1), chroot(1), or one started by the other.
     """
     wish = plan.isolation
+    if wish.profile is not None:
+        return ""
     program = [*chain(*(step.argv for step in plan.steps if isinstance(step, steps.Exec)))]
     if isinstance(plan.steps[-1], steps.KeepBox):
         program = ["sleep", "infinity"]

@@ -15,6 +15,7 @@ from nsmagic.wish import steps
 from nsmagic.wish.accounts import NOBODY, Account
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.groups import CellGroup
+from nsmagic.wish.hardening import after_ids, before_ids
 from nsmagic.wish.idmaps import Ids, id_lines
 from nsmagic.wish.inside import inside
 from nsmagic.wish.isolation import IdMap, Isolation, SubIds
@@ -37,7 +38,8 @@ class Situation:
     `group`: the group that limits were asked for, whose v2 directory is that one; None where a
     group only ends the cell's processes.  `own_paths`: what the paths below /proc/self stand for in
     this process, because the cell is another one.  `entering`: what the wish enters, with the facts
-    about it; `box_groups`: cgroup v1 directories of the box that is entered.
+    about it; `box_groups`: cgroup v1 directories of the box that is entered.  `kept`: directories
+    that a profile must not hide, `wd` the working directory; `machine`: as uname(2) calls it.
     """
 
     uids: Ids
@@ -51,6 +53,9 @@ class Situation:
     own_paths: Mapping[str, str] = field(default_factory=dict)
     entering: Entering | None = None
     box_groups: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    wd: str = "/"
+    machine: str = "x86_64"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +98,12 @@ def make_plan(
         *_up_to_fork(isolation, situation, body),
         *(steps.EnterCgroup(cgroup=each, file="tasks") for each in _late(isolation, situation)),
         *_persist(isolation),
-        *inside(isolation, situation.outside),
+        *inside(
+            isolation,
+            situation.outside,
+            (*before_ids(isolation, situation.kept, situation.wd),),
+        ),
+        *after_ids(isolation, situation.machine),
         *([steps.Init()] if init else []),
         body,
     )

@@ -12,6 +12,7 @@ from nsmagic.wish.isolation import Isolation
 from nsmagic.wish.namespaces import NAMESPACES
 from nsmagic.wish.options import BINFMT_MISC, PROC, UNSHARE
 from nsmagic.wish.ours import Ours, parse
+from nsmagic.wish.profiles import PROFILES
 from nsmagic.wish.values import Names
 
 # Options that create namespaces by themselves, each with its sentence in unshare(1):
@@ -55,6 +56,8 @@ def settle(wish: Isolation) -> Isolation:
     """
     if wish.load_interp is not None and wish.mount_binfmt is None:  # "(implies --mount-binfmt)"
         wish = replace(wish, mount_binfmt=BINFMT_MISC, mount_proc=wish.mount_proc or PROC)
+    if wish.profile is not None:
+        wish = _with_profile(wish, wish.profile)
     namespaces = wish.namespaces | {name for name, _ in wish.persist}
     for field, implied in _IMPLIED_NAMESPACES:
         if _asked(getattr(wish, field)):
@@ -70,6 +73,20 @@ def settle(wish: Isolation) -> Isolation:
     )
     _refuse_contradictions(settled, asked=wish)
     return settled
+
+
+def _with_profile(wish: Isolation, name: str) -> Isolation:
+    if name not in PROFILES:
+        raise WishError(f"there is no profile {name!r}", hint=f"There is: {', '.join(PROFILES)}.")
+    if wish.propagation in {"shared", "unchanged"}:
+        raise WishError(
+            f"--propagation={wish.propagation} and --profile exclude each other: "
+            "the mounts of a profile must not get out of the box"
+        )
+    if wish.keep_caps:
+        raise WishError("--keep-caps and --profile exclude each other: a profile drops them")
+    namespaces = wish.namespaces | PROFILES[name].namespaces
+    return replace(wish, namespaces=namespaces, mount_proc=wish.mount_proc or PROC)
 
 
 def _asked(value: object) -> bool:

@@ -44,7 +44,7 @@ def kernelspecs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_DATA_DIR", str(folder))
         patch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
-        boxed.write_spec(folder, "bash", boxed.bash_spec())
+        boxed.write_spec(folder, "bash", boxed.bash_spec(folder))
         box("py-boxed")
         box("py-ports", provisioned=False)
         box("bash-boxed", base="bash")

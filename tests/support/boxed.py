@@ -31,10 +31,15 @@ def write_spec(folder: Path, name: str, spec: dict[str, Any]) -> Path:
     return directory
 
 
-def bash_spec() -> dict[str, Any]:
-    """What bash_kernel's installer writes."""
+def bash_spec(home: Path) -> dict[str, Any]:
+    """What bash_kernel's installer writes; with a home where no ~/.bashrc takes its time."""
     argv = [sys.executable, "-m", "bash_kernel", "-f", "{connection_file}"]
-    return {"argv": argv, "display_name": "Bash", "language": "bash", "env": {"PS1": "$"}}
+    return {
+        "argv": argv,
+        "display_name": "Bash",
+        "language": "bash",
+        "env": {"PS1": "$", "HOME": str(home)},
+    }
 
 
 def box(name: str, unshare: str = WALLS, *, base: str = "python3", **options: Any) -> Installed:

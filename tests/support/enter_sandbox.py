@@ -1,53 +1,32 @@
 """Enter a blocked sandbox for real, then become a program: `enter_sandbox.py NAME -- PROGRAM...`.
 
-A program of its own with nothing but the standard library, so that it runs under any Python, as
-root and as an ordinary user.  Without privileges a user namespace comes first, as in rootless
-containers.  What Docker does is read from its default profile:
-https://github.com/moby/profiles/blob/main/seccomp/default.json
+A program of its own with nothing but the standard library and our tables of what Docker refuses,
+so that it runs under any Python, as root and as an ordinary user.  Without privileges a user
+namespace comes first, as in rootless containers.
 """
 
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import platform
 import struct
 import sys
 from pathlib import Path
 
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from nsmagic.wish.profiles import MASKED_DIRECTORIES, MASKED_FILES, READ_ONLY
+from nsmagic.wish.seccomp import DOCKER, compile_filter, packed
+
 CLONE_NEWNS = 0x0002_0000
 CLONE_NEWUSER = 0x1000_0000
-CLONE_NEW_ANY = (
-    0x7E02_0000  # all CLONE_NEW* but CLONE_NEWTIME, whose bit clone(2) uses for a signal
-)
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x4_0000
 MOUNT_ATTR_RDONLY, AT_RECURSIVE, AT_FDCWD = 1, 0x8000, -100
 PR_SET_SECCOMP, PR_CAPBSET_DROP, SECCOMP_MODE_FILTER = 22, 24, 2
 DOCKER_CAPABILITIES = 0xA80425FB
-DOCKER_MASKED = ("/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/scsi", "/proc/acpi")
-DOCKER_READ_ONLY = ("/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs", "/sys")
-
-# Calls that Docker refuses with EPERM to a container without CAP_SYS_ADMIN, by number
-# (asm/unistd_64.h; asm-generic/unistd.h).  Above 423 the numbers are the same everywhere.
-NEW_CALLS = {
-    "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,
-    "fspick": 433, "mount_setattr": 442,
-}  # fmt: skip
-REFUSED = {
-    "x86_64": {
-        "unshare": 272, "setns": 308, "mount": 165, "umount2": 166, "pivot_root": 155,
-        "sethostname": 170, "setdomainname": 171, **NEW_CALLS,
-    },
-    "aarch64": {
-        "unshare": 97, "setns": 268, "mount": 40, "umount2": 39, "pivot_root": 41,
-        "sethostname": 161, "setdomainname": 162, **NEW_CALLS,
-    },
-}  # fmt: skip
-AUDIT_ARCH = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}
-CLONE = {"x86_64": 56, "aarch64": 220}
 MOUNT_SETATTR = 442
-CLONE3 = 435
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -124,27 +103,9 @@ def mask(path: str) -> None:
         mount("/dev/null", path, "none", MS_BIND)
 
 
-def filter_program(machine: str) -> bytes:
-    """The seccomp(2) filter as classic BPF: what Docker's default profile says of isolation."""
-    load, equal, any_bit, give_back = 0x20, 0x15, 0x45, 0x06
-    allow, refuse, missing = 0x7FFF_0000, 0x5_0000 | errno.EPERM, 0x5_0000 | errno.ENOSYS
-
-    def word(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
-        return struct.pack("=HBBI", code, yes, no, value)
-
-    rows = [word(load, 4), word(equal, AUDIT_ARCH[machine], 1), word(give_back, refuse)]
-    rows.append(word(load, 0))  # the number of the call
-    rows += [word(equal, CLONE3, 0, 1), word(give_back, missing)]
-    for number in REFUSED[machine].values():
-        rows += [word(equal, number, 0, 1), word(give_back, refuse)]
-    rows += [word(equal, CLONE[machine], 0, 3), word(load, 16)]  # the lower half of its flags
-    rows += [word(any_bit, CLONE_NEW_ANY, 0, 1), word(give_back, refuse), word(give_back, allow)]
-    return b"".join(rows)
-
-
 def install_filter() -> None:
     """Put the filter on this process for good; needs CAP_SYS_ADMIN, as in Docker's own order."""
-    program = filter_program(platform.machine())
+    program = packed(compile_filter(DOCKER, platform.machine()))
     buffer = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
     check(libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, header, 0, 0), "seccomp filter")
@@ -153,10 +114,10 @@ def install_filter() -> None:
 def docker() -> None:
     """Docker's defaults: masked and read-only paths, capabilities a80425fb, the seccomp filter."""
     own_mounts(user=False)
-    for path in DOCKER_READ_ONLY:
+    for path in filter(os.path.exists, READ_ONLY):
         mount(path, path, "none", MS_BIND | MS_REC)
         read_only(path)
-    for path in DOCKER_MASKED:
+    for path in (*MASKED_FILES, *MASKED_DIRECTORIES):
         mask(path)
     install_filter()
     for capability in range(int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1):

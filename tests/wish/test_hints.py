@@ -61,6 +61,15 @@ SAMPLES: tuple[Step, ...] = (
     steps.DropGroups(),
     steps.TakeIds(uid=0, gid=0),
     steps.KeepBox(box="web"),
+    steps.MountTmpfs(target="/tmp"),
+    steps.MountDevices(devices=("null",)),
+    steps.ReadOnly(paths=("/sys",)),
+    steps.Mask(files=("/proc/kcore",), directories=("/sys/firmware",)),
+    steps.BoundCapabilities(),
+    steps.NewKeyring(),
+    steps.DropCapabilities(),
+    steps.NoNewPrivileges(),
+    steps.Seccomp(refused=("mount",), program=()),
 )
 NO_CAPABILITIES: dict[str, Any] = {"uid": 1000, "capabilities": 0}
 UNSHARE = SAMPLES[1]

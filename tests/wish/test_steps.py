@@ -55,6 +55,15 @@ EXAMPLES: tuple[Step, ...] = (
     steps.DropGroups(),
     steps.TakeIds(uid=0, gid=0),
     steps.KeepBox(box="web"),
+    steps.MountTmpfs(target="/tmp", kept=("/tmp/my work",)),
+    steps.MountDevices(devices=("null", "tty"), target="/srv/a b/dev"),
+    steps.ReadOnly(paths=("/proc/sys", "/sys")),
+    steps.Mask(files=("/proc/kcore",), directories=("/sys/firmware",)),
+    steps.BoundCapabilities(),
+    steps.NewKeyring(),
+    steps.DropCapabilities(),
+    steps.NoNewPrivileges(),
+    steps.Seccomp(refused=("mount",), program=((6, 0, 0, 0x7FFF0000),)),
 )
 
 

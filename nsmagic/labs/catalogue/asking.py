@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from nsmagic.linux import syscalls
+from nsmagic.linux import rights
 
 _WITHIN: Final = 10.0  # s
 
@@ -30,6 +30,6 @@ def python(code: str) -> str:
 
 def unshare(*words: str) -> str:
     """Run unshare(1); an ordinary user gets a user namespace with it, as nsmagic does."""
-    root = bool(syscalls.effective_capabilities() >> syscalls.CAP_SYS_ADMIN & 1)
+    root = bool(rights.effective_capabilities() >> rights.CAP_SYS_ADMIN & 1)
     mapped = () if root else ("--user", "--map-root-user")
     return run(["unshare", *mapped, *words])

@@ -28,6 +28,17 @@ from nsmagic.wish.steps.files import (
     MountProc,
     Propagate,
 )
+from nsmagic.wish.steps.hardening import (
+    BoundCapabilities,
+    DropCapabilities,
+    Mask,
+    MountDevices,
+    MountTmpfs,
+    NewKeyring,
+    NoNewPrivileges,
+    ReadOnly,
+    Seccomp,
+)
 from nsmagic.wish.steps.joining import (
     DropGroups,
     Hold,
@@ -63,9 +74,11 @@ from nsmagic.wish.steps.processes import (
 __all__ = [
     "STEPS",
     "AccountStep",
+    "BoundCapabilities",
     "Chdir",
     "Chroot",
     "ClearEnvironment",
+    "DropCapabilities",
     "DropGroups",
     "EnterCgroup",
     "Exec",
@@ -83,12 +96,19 @@ __all__ = [
     "MapIds",
     "MapIdsByHelper",
     "MapIdsOutside",
+    "Mask",
     "MountBinfmt",
+    "MountDevices",
     "MountProc",
+    "MountTmpfs",
+    "NewKeyring",
+    "NoNewPrivileges",
     "Persist",
     "Propagate",
+    "ReadOnly",
     "Return",
     "RunPython",
+    "Seccomp",
     "SetClock",
     "SetGid",
     "SetGroups",
@@ -113,7 +133,8 @@ STEPS: dict[str, type[Step]] = {
         MapIdsByHelper, Persist, SetClock, Fork, Propagate, MountProc, MountBinfmt,
         LoadInterpreter, Chroot, Chdir, SetGid, SetUid, FindAccounts, TakeGroups, TakeGroup,
         TakeUser, KeepCaps, ClearEnvironment, Init, Exec, RunPython, Hold, Join, JoinRoot, JoinWd,
-        Return, TakeEnvironment, DropGroups, TakeIds, KeepBox,
+        Return, TakeEnvironment, DropGroups, TakeIds, KeepBox, MountTmpfs, MountDevices, ReadOnly,
+        Mask, BoundCapabilities, NewKeyring, DropCapabilities, NoNewPrivileges, Seccomp,
     )
 }  # fmt: skip
 
