@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from nsmagic.wish.getopt import Table
 
 
 def output(argv: Sequence[str], *, timeout: float = 20) -> str:
@@ -33,3 +36,17 @@ def needs_open_python() -> None:
     for folder in Path(os.path.realpath(sys.executable)).parents:
         if not folder.stat().st_mode & 1:
             pytest.skip(f"{folder} is closed to others: use the environment of `make`")
+
+
+def as_installed(table: Table, run: Callable[..., subprocess.CompletedProcess[str]]) -> Table:
+    """Return a table without the options that the installed program does not know.
+
+    getopt_long(3) is asked: unshare of util-linux 2.41 leaves --map-subids out of its --help.
+    """
+
+    def knows(name: str) -> bool:
+        # An option that nobody has comes last, so that nothing is ever done.
+        return f"unrecognized option '--{name}=" not in run(f"--{name}=", "--no-such").stderr
+
+    rows = tuple(row for row in table.options if knows(row.name))
+    return dataclasses.replace(table, options=rows, extra=())

@@ -5,10 +5,8 @@ As for unshare(1), `--version` after the line makes the program read all of it a
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
-import re
 import shutil
 import subprocess
 
@@ -22,6 +20,7 @@ from nsmagic.wish.getopt import Table
 from nsmagic.wish.isolation import Enter
 from nsmagic.wish.nsenter import NSENTER, nsenter_words, read_nsenter
 from nsmagic.wish.ours import parse
+from tests.support.programs import as_installed
 from tests.wish.test_unshare_program import verdict
 
 NAMES = SystemNames()
@@ -40,10 +39,7 @@ def nsenter(*words: str) -> subprocess.CompletedProcess[str]:
 
 @functools.cache
 def installed() -> Table:
-    """Return our table without the options that the installed program does not know."""
-    known = set(re.findall(r"--([a-z-]+)", nsenter("--help").stdout))
-    rows = tuple(row for row in NSENTER.options if row.name in known)
-    return dataclasses.replace(NSENTER, options=rows, extra=())
+    return as_installed(NSENTER, nsenter)
 
 
 def ours_says(words: tuple[str, ...]) -> str:

@@ -6,7 +6,6 @@ then prints its version and has unshared nothing.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 import re
@@ -25,6 +24,7 @@ from nsmagic.wish.namespaces import NAMESPACES
 from nsmagic.wish.options import UNSHARE
 from nsmagic.wish.ours import parse
 from nsmagic.wish.unshare import to_argv, unshare_wish
+from tests.support.programs import as_installed
 from tests.support.skips import needs, probe
 
 NAMES = SystemNames()
@@ -44,10 +44,7 @@ def unshare(*words: str) -> subprocess.CompletedProcess[str]:
 
 @functools.cache
 def installed() -> Table:
-    """Return our table without the options that the installed program does not know."""
-    known = set(re.findall(r"--([a-z-]+)", unshare("--help").stdout))
-    rows = tuple(row for row in UNSHARE.options if row.name in known)
-    return dataclasses.replace(UNSHARE, options=rows, extra=())
+    return as_installed(UNSHARE, unshare)
 
 
 def need(*options: str) -> None:
