@@ -14,7 +14,9 @@ import pytest
 from nsmagic.linux import cgroups
 from nsmagic.run.spawning import SpawnerClient
 from nsmagic.run.tree import GRACE_SECONDS, Tree
+from tests.linux.making import AS_ROOT, unsharing
 from tests.support.skips import NEEDS_ROOT, needs, probe
+from tests.support.user import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +63,44 @@ def start(text: str) -> Iterator[subprocess.Popen[str]]:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+FROM_INSIDE = """
+import sys
+from pathlib import Path
+from nsmagic.linux import cgroups
+group, home = map(Path, sys.argv[1:])
+assert (group / "cgroup.procs").read_text() == "0\\n"
+assert cgroups.kill_each([group]) == 0
+cgroups.move(group, home)
+print("alive, in", Path("/proc/self/cgroup").read_text().partition("0::")[2].strip())
+"""
+
+
+@needs(a_private_cgroup, unsharing)
+def test_a_process_that_our_pid_namespace_has_not_is_left_alone() -> None:
+    """Its number is 0 there: kill(2) takes that for our own process group, cgroup.procs for us."""
+    place = cgroups.private_place()
+    assert place is not None
+    group, home = (place / f"nsmagic-{os.getpid()}-{name}" for name in ("zero", "home"))
+    argv = ["unshare", *AS_ROOT, "--pid", "--fork", "--mount-proc", sys.executable, "-c",
+            FROM_INSIDE, str(group), str(home)]  # fmt: skip
+    for each in (group, home):
+        each.mkdir()
+    try:
+        with subprocess.Popen(["sleep", "60"]) as outside:
+            (group / "cgroup.procs").write_text(str(outside.pid))
+            done = subprocess.run(
+                argv, env=os.environ | {"PYTHONPATH": str(PROJECT)}, capture_output=True,
+                text=True, check=False, start_new_session=True, timeout=60,
+            )  # fmt: skip
+            assert (outside.poll(), done.returncode) == (None, 0), done.stderr
+            assert done.stdout.startswith("alive")
+            assert home.name not in done.stdout
+            outside.kill()
+    finally:
+        for each in (group, home):
+            cgroups.remove(each)
 
 
 def adopt(tree: Tree, process: subprocess.Popen[str]) -> None:

@@ -58,7 +58,6 @@ class OomCounters:
 
     at: float
     kills: int | None
-    group_kills: int | None
     ooms: int | None
     hits: int | None
     forks_refused: int | None
@@ -111,7 +110,6 @@ def read_counters(group: Cgroup) -> OomCounters:
     directory, files, hit_word = memory_of(group)
     return OomCounters(
         at=at, kills=kills, ooms=ooms, hits=hits, forks_refused=forks,
-        group_kills=_field(directory / "memory.events", "oom_group_kill") if directory else None,
         above=() if directory is None else tuple(_hits_above(directory, files, hit_word)),
     )  # fmt: skip
 
@@ -121,11 +119,8 @@ def memory_of(group: Cgroup) -> tuple[Path | None, tuple[str, ...], str]:
     if "memory" in group.v1:
         return group.v1["memory"], ("memory.failcnt", "memory.memsw.failcnt"), ""
     if group.v2 is not None and (group.v2 / "memory.events").exists():
-        return (
-            group.v2,
-            ("memory.events.local",),
-            "max",
-        )  # Linux 5.2; memory.events counts below too
+        # Linux 5.2; memory.events counts below too.
+        return group.v2, ("memory.events.local",), "max"
     return None, (), ""
 
 

@@ -47,7 +47,7 @@ class OomWatch:
 
     def acknowledge(self) -> None:
         """Take note, so that it polls ready again only for the next time."""
-        with suppress(BlockingIOError, OSError):
+        with suppress(OSError):  # told already, or the group is gone
             if self.poll_for == select.POLLIN:
                 os.eventfd_read(self._fd)
             else:

@@ -80,9 +80,17 @@ def remove(group: Path, *, seconds: float = 2.0) -> None:
     group.rmdir()
 
 
+def _processes(group: Path) -> set[str]:
+    """Return the processes of a group that our PID namespace has; the others are listed as 0.
+
+    To kill(2) that number is our own process group, and to cgroup.procs it is whoever writes.
+    """
+    return set((group / "cgroup.procs").read_text().split()) - {"0"}
+
+
 def move(group: Path, home: Path) -> None:
     """Move every process of a group into another one."""
-    while procs := (group / "cgroup.procs").read_text().split():
+    while procs := _processes(group):
         for pid in procs:
             with suppress(ProcessLookupError):
                 (home / "cgroup.procs").write_text(pid)
@@ -103,7 +111,7 @@ def kill_each(groups: Iterable[Path]) -> int:
     count = 0
     for group in groups:
         thaw(group)
-        for pid in (group / "cgroup.procs").read_text().split():
+        for pid in _processes(group):
             count += 1
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)

@@ -11,7 +11,7 @@ def processes_below(path: Path) -> list[int]:
     """Return the processes of a group and of all groups in it; those of other namespaces are 0."""
     found: list[int] = []
     for folder in (path, *below(path)):
-        with suppress(FileNotFoundError, OSError):  # ENODEV while the group goes
+        with suppress(OSError):  # ENOENT and ENODEV while the group goes
             found += [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
     return found
 
