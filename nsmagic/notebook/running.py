@@ -60,6 +60,7 @@ class RunningCell:
         self._name = request.program[0] if request.program else "the cell"
         self._number, self._planned, self.box = number, planned, box
         self._watched = planned if box is None else box.watched()
+        self._plot = self._planned_plot()
         self._log = LogFile(cell=number, hold=limits.head, eager=request.ours.bg)
         shown = CellOutput(
             publisher.text, log=self._log, limits=limits, now=time.monotonic,
@@ -73,7 +74,6 @@ class RunningCell:
         self._listener.wanted = frozenset(request.ours.returns)
         self._before: dict[str, Any] = {}
         self.made: frozenset[str] = frozenset()
-        self._plot: CellPlot | None = None
 
     def start(self, tree: Tree, button: StopButton) -> None:
         """Fork or spawn, in the calling thread; `button` stops the cell from the beginning."""
@@ -89,7 +89,6 @@ class RunningCell:
             leave=None if self.box is None else self.box.read_on,
         )  # fmt: skip
         self._listener.asking = self._sandbox.asking
-        self._prepare_plot()
         button.aim(self._stop)
         try:
             self._sandbox.start()
@@ -104,9 +103,10 @@ class RunningCell:
 
             groups().live[self._planned.group.name] = self._planned
 
-    def _prepare_plot(self) -> None:
+    def _planned_plot(self) -> CellPlot | None:
+        """Return the graph of --plot, which the cell's group begins and ends; WishError if none."""
         if not self._request.ours.plot:
-            return
+            return None
         if self._watched is None:
             what = "this cell" if self.box is None else f"the box {self.box.name}"
             raise WishError(
@@ -116,9 +116,10 @@ class RunningCell:
         from nsmagic.notebook.cellplot import CellPlot  # the widgets take a while to import
 
         live = getattr(self._shell, "kernel", None) is not None
-        self._plot = CellPlot(self._request.ours.plot, self._publisher, live=live)
-        self._watched.on_begin.append(self._plot.begin)
-        self._watched.on_end.append(self._plot.look)
+        plot = CellPlot(self._request.ours.plot, self._publisher, live=live)
+        self._watched.on_begin.append(plot.begin)
+        self._watched.on_end.append(plot.look)
+        return plot
 
     def _begin(self) -> Footprint:
         from nsmagic.notebook.footprint import Footprint  # loading nsmagic does not wait for it

@@ -509,3 +509,26 @@ def test_its_spawner_is_killed(fresh_kernel: KernelDriver) -> None:
     assert "its init ended with the spawner" in refused(fresh_kernel, "%nsenter -t web true")
     fresh_kernel.run("%unshare --name web --uts true", raise_error=True)
     assert fresh_kernel.run("%nsenter -t web echo again").stdout == "again\n"
+
+
+IN_KERNEL = """
+import os
+from nsmagic.run.boxes import boxes
+def now():
+    group = boxes().find("plain").group
+    groups = [] if group is None else [each.name for each in group.iterdir() if each.is_dir()]
+    return groups, len(os.listdir("/proc/self/fd"))
+"""
+
+
+def test_a_refused_cell_leaves_no_group_in_the_box_and_no_descriptor(
+    notebook: KernelDriver,
+) -> None:
+    notebook.run("%unshare --name plain --uts", raise_error=True)
+    notebook.run(IN_KERNEL, raise_error=True)
+    groups, descriptors = value(notebook, "now()")
+    for line in ("%%nsenter -t plain --plot", "%%nsenter -t plain --plot --bg --tty"):
+        assert "has no cgroup of its own to draw" in refused(notebook, f"{line}\n1")
+    left, more = value(notebook, "now()")
+    assert left == groups
+    assert more <= descriptors  # a few of ipykernel's own come and go

@@ -333,8 +333,11 @@ def test_a_frozen_box_is_not_entered(fresh_kernel: KernelDriver) -> None:
     kernel = fresh_kernel
     kernel.run("%%cgroup pids=99 --name web\n1", raise_error=True)
     kernel.run("%cgroup freeze web", raise_error=True)
-    for cell in ("%%nsenter -t web\n1", "%nsenter -t web true", "%sxs host,web -- true"):
+    lines = ("%nsenter -t web true", "%sxs host,web -- true", "%box term web")
+    for cell in ("%%nsenter -t web\n1", *lines):
         assert "%cgroup thaw web" in kernel.run(cell).stderr
+    inside = "[each.name for each in __import__('nsmagic').Box.find('web').group.glob('*/')]"
+    assert kernel.run(inside).text == "[]"
     kernel.run("%cgroup thaw web", raise_error=True)
     assert kernel.run("%%nsenter -t web\n1").text == "1"
 
