@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     OpenNotebook = Callable[..., Lab]
 
 PRIVATE = {
+    "HOME": "home",  # an interactive shell reads .bashrc there, Jupyter looks for kernels
     "TMPDIR": "tmp",
     "XDG_RUNTIME_DIR": "run",
     "XDG_STATE_HOME": "state",
