@@ -13,6 +13,7 @@ import struct
 from typing import Final, NoReturn
 
 # of mount(2) and umount2(2)
+MS_RDONLY: Final = 0x1
 MS_NOSUID: Final = 0x2
 MS_NODEV: Final = 0x4
 MS_NOEXEC: Final = 0x8
