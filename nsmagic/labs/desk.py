@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class Desk:
         catalogue.load()
         self._variables, self._boxes, self._skips = variables, boxes, skips
         self._session: session.Session | None = None
+        self._refused: Mapping[str, str] = {}
         self._progress = Progress()
 
     def do(self, wish: LabWish) -> object:
@@ -54,8 +56,9 @@ class Desk:
         self._session = session.start(lab)
         self._variables["word"] = self._session.word
         self._variables["playground"] = self._session.playground
-        tried = {need: why_not(need) for step in lab.steps for need in step.needs}
-        self._skips.begin({need: said for need, said in tried.items() if said})
+        tried = {need: why_not(need) for need in catalogue.needs_of(lab)}
+        self._refused = {need: said for need, said in tried.items() if said}
+        self._skips.begin(self._refused)
         return shown.started(self._session, tried)
 
     def _check(self, wish: LabWish) -> Verdict:
@@ -64,6 +67,9 @@ class Desk:
         verdict = judge(
             exercise, lambda: subjects.find(who, self._variables, self._boxes()), started.here
         )
+        lacking = [self._refused[need] for need in exercise.needs if need in self._refused]
+        if verdict.ending == "not done yet" and lacking:
+            verdict = replace(verdict, ending="cannot be checked here", reason="; ".join(lacking))
         if verdict.ending != "cannot be checked here":
             self._progress.tried(exercise.id, done=bool(verdict))
         started.last = exercise.id
@@ -102,7 +108,7 @@ class Desk:
     def _reset(self, _: LabWish) -> Table:
         removed = [f"box {name}" for name in self._remove_boxes(self._started())]
         removed += session.end(self._started())
-        self._session = None
+        self._session, self._refused = None, {}
         self._skips.begin({})
         return shown.removed(removed)
 

@@ -50,10 +50,15 @@ class Here:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A plausible wrong solution, and words of the reason for which it must be refused."""
+    """A plausible wrong solution, and words of the reason for which it must be refused.
+
+    It is wrong, except where it leaves nothing to look at (`ended`); `root`: only root can make it.
+    """
 
     cell: str
     because: str
+    ended: bool = False
+    root: bool = False
 
 
 Check = Callable[[Watched, Here], Iterator[Fact]]

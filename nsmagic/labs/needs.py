@@ -17,8 +17,8 @@ _WITHIN: Final = 5.0  # s
 class Need:
     """Something that a step needs: options of unshare(1) to try, and a program to run there.
 
-    With `limits` it is a cgroup that can have these limits, by key.  What may work `alone` gets a
-    user namespace only where it does not.
+    With `limits` it is a cgroup that can have these limits, by key, and the program runs outside of
+    it.  What may work `alone` gets a user namespace only where it does not.
     """
 
     what: str
@@ -49,6 +49,9 @@ NEEDS: Final = {
     "user": Need(what="a user namespace", flags=("--user", "--map-root-user")),
     "cgroups": Need(what="a cgroup with limits", limits=("mem", "cpu", "weight", "pids")),
     "memhigh": Need(what="memory.high, which slows down", limits=("memhigh",)),
+    "pressure": Need(
+        what="the pressure of a group (PSI)", limits=("weight",), argv=("cat", "/proc/pressure/cpu")
+    ),
     "cgroupns": Need(what="a cgroup namespace", flags=("--cgroup",)),
     "chroot": Need(what="a root directory of one's own", argv=("chroot", "/", "true"), alone=True),
 }  # fmt: skip
@@ -70,8 +73,8 @@ def _no_group(need: Need) -> str:
 def why_not(name: str) -> str:
     """Try a need: empty if it is met, else what Linux or the program says."""
     need = NEEDS[name]
-    if need.limits:
-        return _no_group(need)
+    if need.limits and (said := _no_group(need)):
+        return said
     if shutil.which(need.argv[0]) is None:
         return f"{need.what}: {need.argv[0]} is not installed"
     said = "" if need.flags else _complaint(need.argv)

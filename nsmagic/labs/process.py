@@ -77,6 +77,11 @@ class ProcessFacts:
         return self._stat()[0]
 
     @property
+    def worked(self) -> float:
+        """How many seconds it had a processor, all threads together."""
+        return sum(map(int, self._stat()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+    @property
     def ppid(self) -> int:
         """The parent's PID."""
         return int(self._stat()[1])

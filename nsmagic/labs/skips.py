@@ -58,6 +58,7 @@ class Skips:
             needs += ["user"] * any(option.startswith("map-") for option in options)
         if magic == "nsdiff" and "--last" in words:  # where no isolated cell can have run
             needs += ["uts", "net"]
+            needs += ["cgroupns"] if "cgroups" in self._missing else []
         why = next((self._missing[need] for need in needs if need in self._missing), "")
         if why and named:
             self._boxes.add(named)

@@ -141,9 +141,7 @@ class Watched(ProcessFacts):
 
     def limit(self, key: str) -> str:
         """A limit of its cgroup, as %%cgroup spells it: `64M`, `50%`, `max`."""
-        for reading in self.group.limits(row for row in LIMITS if row.key == key):
-            return str(reading.limit).partition("=")[2]
-        return "max"
+        return limit_of(self.group, key)
 
     def counted(self, metric: str) -> float:
         """What its cgroup counts, by the name of a metric; 0 where this machine does not."""
@@ -199,3 +197,10 @@ class Watched(ProcessFacts):
         """Its children, their children and so on, at the first time that this is asked."""
         below = self.children
         return (*below, *(each for child in below for each in child.descendants))
+
+
+def limit_of(group: Cgroup, key: str) -> str:
+    """Return a limit of a group, as %%cgroup spells it; `max` where it has no such file."""
+    for reading in group.limits(row for row in LIMITS if row.key == key):
+        return str(reading.limit).partition("=")[2]
+    return "max"

@@ -57,8 +57,8 @@ class Sandbox:
 
     @property
     def pid(self) -> int:
-        """The PID of the main process as we see it; 0 before and after."""
-        return self._tree.pid
+        """The PID of the main process as we see it; 0 before its body stands, and after."""
+        return self._tree.pid if self._ready else 0  # before, it may be that of who forks it
 
     def interrupt(self) -> None:
         """Stop the cell, from any thread or signal handler.  A second call kills at once."""

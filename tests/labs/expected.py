@@ -153,7 +153,8 @@ CGROUPS: Final[Expected] = {
         r"^change its \S+: refused: Permission denied\nmake a group beside it: refused: Permission",
         r"^leave it: refused: Permission denied",
     ),
-    "fence-check": (r"not done yet",),
+    "fence-check": (r"not done yet|cannot be checked here: a cgroup with limits: ",),
+    "beds-check": (r"not done yet|cannot be checked here: a cgroup with limits: ",),
     "tree-now": (r"/sys/fs/cgroup",),
     "reset": (r"playground /",),
 }  # fmt: skip
@@ -182,7 +183,10 @@ LIMITS: Final[Expected] = {
     "docker-limits": (r"mem +512M +memory\.max=536870912", r"cpu +100% +cpu\.max=100000 100000"),
     "plot": (r"cgroup web", r"^ +CPU|Memory"),
     "plot-work": (r"worked for three seconds",),
-    "diet-check": (r"not done yet",),
+    "diet-check": (r"not done yet|cannot be checked here: a cgroup with limits: ",),
+    "suit-check": (r"not done yet|cannot be checked here: memory\.high, which slows down: ",),
+    "survivor-check": (r"not done yet|cannot be checked here: a cgroup with limits: ",),
+    "queue-check": (r"not done yet|cannot be checked here: the pressure of a group",),
     "reset": (r"playground /",),
 }  # fmt: skip
 

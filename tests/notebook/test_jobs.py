@@ -155,3 +155,19 @@ def test_a_timeout_of_a_job(kernel: KernelDriver) -> None:
     run = kernel.run("job.wait()")
     assert (run.error or {})["ename"] == "CellFailed"
     assert "--timeout" in (run.error or {})["evalue"]
+
+
+def test_its_pid_is_that_of_the_body_from_the_first_moment(kernel: KernelDriver) -> None:
+    told = kernel.run(
+        "import signal\n"
+        "for _ in range(5):\n"
+        "    job = get_ipython().run_cell_magic('unshare', '--pid --bg', 'signal.pause()')\n"
+        "    while not (first := job.pid): pass\n"  # others come before it, for milliseconds
+        "    numbers = open(f'/proc/{first}/status').read().partition('NSpid:')[2].split()\n"
+        "    print('pid', *numbers[:2])\n"
+        "    job.kill()",
+        raise_error=True,
+    )
+    pids = [line.split() for line in told.stdout.splitlines() if line.startswith("pid ")]
+    assert len(pids) == 5
+    assert all(inside == "1" for _, _, inside in pids), pids

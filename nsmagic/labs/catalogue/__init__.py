@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 
+from nsmagic.labs.exercises import EXERCISES
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.values import nearest
 
@@ -19,17 +20,22 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Lab:
-    """One notebook: `name` is its file's, `minutes` what a learner takes."""
+    """One notebook: `name` is its file's, `minutes` what a learner takes.
+
+    Its exercises and questions are in the module called as its second word, and in `more`.
+    """
 
     name: str
     title: str
     minutes: int
     steps: tuple[Step, ...]
+    more: tuple[str, ...] = ()
 
     @property
-    def module(self) -> str:
+    def modules(self) -> tuple[str, ...]:
         """Where its exercises are."""
-        return f"nsmagic.labs.catalogue.{self.name.split('-')[1]}"
+        names = (self.name.split("-")[1], *self.more)
+        return tuple(f"nsmagic.labs.catalogue.{name}" for name in names)
 
 
 LABS: tuple[Lab, ...] = (
@@ -73,7 +79,8 @@ LABS: tuple[Lab, ...] = (
         ),
     ),
     Lab(
-        name="05-cgroups", title="Control groups: who gets how much", minutes=60,
+        name="05-cgroups", title="Control groups: who gets how much", minutes=75,
+        more=("delegation",),
         steps=(
             Step(title="the tree, and what is in it"),
             Step(title="mounting it a second time", needs=("mount",)),
@@ -83,12 +90,15 @@ LABS: tuple[Lab, ...] = (
         ),
     ),
     Lab(
-        name="06-limits-live", title="What happens at the limit", minutes=55,
+        name="06-limits-live", title="What happens at the limit", minutes=80,
+        more=("memory", "pressure"),
         steps=(
             Step(title="out of memory", needs=("cgroups",)),
             Step(title="memory that is no program's", needs=("cgroups", "mount")),
             Step(title="slowed down, not killed", needs=("memhigh",)),
-            Step(title="throttling, and docker run by hand", needs=("cgroups", "uts")),
+            Step(title="throttling", needs=("cgroups",)),
+            Step(title="pressure", needs=("pressure",)),
+            Step(title="docker run by hand", needs=("cgroups", "pid", "uts", "ipc", "net")),
         ),
     ),
 )  # fmt: skip
@@ -97,7 +107,16 @@ LABS: tuple[Lab, ...] = (
 def load() -> None:
     """Import the exercises and questions of all labs."""
     for lab in LABS:
-        importlib.import_module(lab.module)
+        for module in lab.modules:
+            importlib.import_module(module)
+
+
+def needs_of(lab: Lab) -> tuple[str, ...]:
+    """Return what the steps and exercises of a lab need, each once."""
+    load()
+    needs = [need for step in lab.steps for need in step.needs]
+    needs += [need for each in EXERCISES.values() if each.lab == lab.name for need in each.needs]
+    return tuple(dict.fromkeys(needs))
 
 
 def find_lab(name: str) -> Lab:

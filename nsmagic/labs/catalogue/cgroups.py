@@ -100,3 +100,25 @@ def _quiz_neighbours(here: Here) -> Answer:
         how="/proc/self/status, the line Threads",
         why="A cgroup holds all threads of a process, unless it is a threaded one, cgroups(7).",
     )
+
+
+@question(id="quiz-version", lab=_LAB, covers=("1.20",), choices=("v1", "v2", "none"),
+          text="Quiz: of which version is the memory controller on this machine?")  # fmt: skip
+def _quiz_version(here: Here) -> Answer:
+    group = here.kernel.group
+    v2 = group.v2 is not None and group.directory("memory") == group.v2
+    return Answer(
+        value="v1" if "memory" in group.v1 else "v2" if v2 else "none",
+        how="/proc/self/cgroup, and cgroup.controllers of the group in it",
+        why="A controller is in one tree at a time. `none`: nobody gave it to this group.",
+    )
+
+
+@question(id="quiz-pids", lab=_LAB, covers=("3.25f",),
+          text="Quiz: how many tasks may this notebook's cgroup have (or max)?")  # fmt: skip
+def _quiz_pids(here: Here) -> Answer:
+    return Answer(
+        value=here.kernel.limit("pids"),
+        how="pids.max of its group, in /sys/fs/cgroup",
+        why="systemd sets one for each service and session. `max` means that none is set there.",
+    )

@@ -205,3 +205,13 @@ def _quiz_root(_: Here) -> Answer:
         how="readlink /proc/1/root",
         why="Every process has a root directory of its own, and children get that of their parent.",
     )
+
+
+@question(id="quiz-open", lab=_LAB, covers=("1.27",),
+          text="Quiz: how many directories does this notebook hold open?")  # fmt: skip
+def _quiz_open(here: Here) -> Answer:
+    return Answer(
+        value=str(len(here.kernel.open_directories)),
+        how="ls -l /proc/self/fd, the links that lead to directories",
+        why="Each one would be a way out of a jail, had this notebook gone into one: way 3.",
+    )

@@ -103,3 +103,13 @@ def _quiz_cpus(_: Here) -> Answer:
         how="sched_getaffinity(2)",
         why="The set is a matter of cpuset and affinity; the time on them, of quota and weight.",
     )
+
+
+@question(id="quiz-kills", lab=_LAB, covers=("3.25b",),
+          text="Quiz: how often was the OOM killer in this notebook's cgroup?")  # fmt: skip
+def _quiz_kills(here: Here) -> Answer:
+    return Answer(
+        value=f"{here.kernel.counted('mem.oom_kills'):.0f}",
+        how="oom_kill in memory.events (v2, groups below included) or memory.oom_control (v1)",
+        why="The cells above were killed in groups of their own, which are gone with their counts.",
+    )

@@ -31,7 +31,7 @@ def _with(old: str, new: str) -> str:
     covers=("3.12", "3.14", "3.15", "3.16", "3.19"),
     hints=(
         "One option for each line, and one more for /proc. The host name is set inside.",
-        "unshare(1); the year of part 8 had 31,536,000 seconds.",
+        "unshare(1); the year of part 9 had 31,536,000 seconds.",
         ("%%unshare --name island --pid --mount-proc --uts --net --ipc --time --boottime 320000000"
         " /bin/bash, and below it hostname $NSMAGIC_LAB"),
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from nsmagic.labs.catalogue.asking import unshare
+from nsmagic.labs.catalogue.asking import run, unshare
 from nsmagic.labs.exercises import Answer, Fact, Here, Mistake, exercise, question
 from nsmagic.labs.watched import Watched
 
@@ -188,4 +188,14 @@ def _quiz_ports(here: Here) -> Answer:
         value=str(len(here.kernel.listening)),
         how="/proc/self/net/tcp and tcp6, state 0A",
         why="Jupyter alone has several: one for the browser, some for each notebook.",
+    )
+
+
+@question(id="quiz-routes", lab=_LAB, covers=("1.38",),
+          text="Quiz: how many IPv4 routes does this notebook's network have?")  # fmt: skip
+def _quiz_routes(_: Here) -> Answer:
+    return Answer(
+        value=str(len(run(["ip", "-4", "route"]).splitlines())),
+        how="ip -4 route",
+        why="The main table. Without a line that begins with default, no way leads further.",
     )
