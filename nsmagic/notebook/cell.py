@@ -16,7 +16,8 @@ from nsmagic.notebook.publishers import Publisher
 from nsmagic.notebook.stopping import on_sigint
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.result import Result
-from nsmagic.run.values import Refused, read_value
+from nsmagic.run.unpickling import Refused, Untrusted
+from nsmagic.run.values import read_value
 from nsmagic.wish.errors import ChannelError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class CellListener:
         self.wanted: frozenset[str] | None = None
         self.error: dict[str, Any] | None = None
         self.refused: dict[str, str] = {}
+        self.hint = ""
         self._values: dict[str, Frame] = {}
 
     def ready(self, result: Result) -> None:
@@ -70,14 +72,19 @@ class CellListener:
         except (KeyError, TypeError, AttributeError) as problem:
             raise ChannelError(f"the cell sent a broken {frame.kind!r} frame: {problem}") from None
 
-    def values(self, before: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what came back, by name; `before` is the namespace as it was at the fork."""
+    def values(self, before: Mapping[str, Any], *, trusted: bool) -> dict[str, Any]:
+        """Return what came back, by name; `before` is the namespace as it was at the fork.
+
+        Pickles that could run code are read only from a cell that is `trusted`.
+        """
         values = {}
         for name, frame in self._values.items():
             try:
-                values[name] = read_value(frame, before)
+                values[name] = read_value(frame, before, trusted=trusted)
             except Refused as problem:
                 self.refused[name] = str(problem)
+                if isinstance(problem, Untrusted):
+                    self.hint = "--allow-pickle   takes it all the same, from a cell that you trust"
         return values
 
     def _on_publish(self, frame: Frame, channel: Channel) -> None:

@@ -233,10 +233,12 @@ class RunningCell:
             user_ns[ours.proc] = result
         if ours.raise_error or result.stopped:
             raise_for(self._listener.error, result, self._name, lambda: self._lacks(result))
-        user_ns.update(self._listener.values(self._before))
+        user_ns.update(self._listener.values(self._before, trusted=ours.allow_pickle))
         if self._listener.refused:
             why = "; ".join(f"{name}: {why}" for name, why in self._listener.refused.items())
-            raise CellFailed(f"--return could not bring back {why}", result)
+            raise CellFailed(
+                f"--return could not bring back {why}", result, hint=self._listener.hint
+            )
 
 
 def _changes_root(plan: Plan) -> bool:

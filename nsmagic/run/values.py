@@ -2,8 +2,9 @@
 
 Plain data and numpy arrays travel without pickle.  Anything else, and what refers to one object
 twice, is pickled whole by the child and unpickled by us, only because the person asked for that
-name.  Functions and classes that the notebook had before the fork travel by name, so that they
-come back as the same objects.
+name, and so that nothing of the child runs here (`nsmagic.run.unpickling`) unless the person allows
+that.  Functions and classes that the notebook had before the fork travel by name, so that they come
+back as the same objects.
 """
 
 from __future__ import annotations
@@ -18,13 +19,10 @@ from typing import Any, Final
 
 from nsmagic.run import arrays
 from nsmagic.run.channel import MAX_BUFFERS, Channel, Frame
+from nsmagic.run.unpickling import CarefulUnpickler, Refused, known_of
 from nsmagic.wish.errors import ChannelError
 
 _MAX_DEPTH: Final = 100
-
-
-class Refused(Exception):
-    """This object cannot travel; the message says why."""
 
 
 class _NotPlain(Exception):
@@ -51,7 +49,8 @@ def send_values(
 def _send_value(channel: Channel, name: str, value: Any, known: Mapping[int, str]) -> None:
     buffers: list[Any] = []
     try:
-        channel.send("value", name=name, tree=_Encoder(buffers).encode(value), buffers=buffers)
+        tree = _Encoder(buffers, known).encode(value)
+        channel.send("value", name=name, tree=tree, buffers=buffers)
     except (_NotPlain, ChannelError):
         tree, buffers = _pickle(value, known)
         try:
@@ -60,16 +59,17 @@ def _send_value(channel: Channel, name: str, value: Any, known: Mapping[int, str
             raise Refused(str(problem)) from None
 
 
-def read_value(frame: Frame, before: Mapping[str, Any]) -> Any:
+def read_value(frame: Frame, before: Mapping[str, Any], *, trusted: bool = False) -> Any:
     """Return the object in a `value` frame; ChannelError if it is not one.
 
-    Refused if it is one that this process cannot make.
+    Refused if it is one that this process cannot make, or makes only of a `trusted` cell.
     """
     try:
         tree = frame.data["tree"]
         if isinstance(tree, dict) and "pickle" in tree:
-            return _unpickle(frame.buffers[0], frame.buffers[1:], before)
-        return _decode(tree, frame.buffers)
+            kind = _Unpickler if trusted else CarefulUnpickler
+            return _unpickle(kind, frame.buffers[0], frame.buffers[1:], before)
+        return _decode(tree, frame.buffers, before)
     except (LookupError, ValueError, TypeError, ArithmeticError, RecursionError) as problem:
         raise ChannelError(f"a value came back broken: {problem}") from None
 
@@ -77,8 +77,8 @@ def read_value(frame: Frame, before: Mapping[str, Any]) -> Any:
 class _Encoder:
     """Turns plain data into JSON; what JSON cannot hold goes to `buffers`."""
 
-    def __init__(self, buffers: list[Any]) -> None:
-        self._buffers = buffers
+    def __init__(self, buffers: list[Any], known: Mapping[int, str]) -> None:
+        self._buffers, self._known = buffers, known
         self._seen: set[int] = set()
 
     def encode(self, value: Any, depth: int = 0) -> Any:
@@ -88,6 +88,10 @@ class _Encoder:
             return value
         if kind in _NUMBERS:
             return _NUMBERS[kind](value)
+        if kind is range:
+            return {"range": [value.start, value.stop, value.step]}
+        if id(value) in self._known:
+            return {"known": self._known[id(value)]}
         # JSON knows no references: what is met twice would come back as two, a cycle never end.
         if id(value) in self._seen or depth == _MAX_DEPTH:
             raise _NotPlain
@@ -149,21 +153,23 @@ def _pickle(value: Any, known: Mapping[int, str]) -> tuple[Any, list[Any]]:
     return {"pickle": True}, [file.getbuffer(), *raw]
 
 
-def _decode(tree: Any, buffers: list[bytearray]) -> Any:
+def _decode(tree: Any, buffers: list[bytearray], before: Mapping[str, Any]) -> Any:
     if not isinstance(tree, dict):
         return tree
     kind = next(iter(tree), "")
     body = tree[kind]
     if kind in _CONTAINERS:
-        return _CONTAINERS[kind](_decode(item, buffers) for item in body)
+        return _CONTAINERS[kind](_decode(item, buffers, before) for item in body)
     if kind == "dict":
-        return {_decode(k, buffers): _decode(v, buffers) for k, v in body}
+        return {_decode(k, buffers, before): _decode(v, buffers, before) for k, v in body}
     if kind in _LEAVES:
         return _LEAVES[kind](body)
     if kind in ("bytes", "bytearray"):
         return bytes(buffers[body]) if kind == "bytes" else buffers[body]
     if kind == "array":
         return arrays.make(tree, buffers[body])
+    if kind == "known":
+        return known_of(before, body)
     raise ValueError(f"unknown kind {kind!r}")
 
 
@@ -177,20 +183,28 @@ _LEAVES: Final[dict[str, Callable[..., Any]]] = {
     "int": lambda text: int(text, 16),
     "float": float.fromhex,
     "complex": lambda parts: complex(*map(float.fromhex, parts)),
+    "range": lambda parts: range(*parts),
 }
 
 
 class _Unpickler(pickle.Unpickler):
-    _before: Mapping[str, Any]
+    before: Mapping[str, Any]
 
     def persistent_load(self, name: Any) -> Any:
-        return self._before[name]
+        return known_of(self.before, name)
 
 
-def _unpickle(data: bytearray, raw: list[bytearray], before: Mapping[str, Any]) -> Any:
-    unpickler = _Unpickler(io.BytesIO(data), buffers=raw)
-    unpickler._before = before
+def _unpickle(
+    kind: type[_Unpickler | CarefulUnpickler],
+    data: bytearray,
+    raw: list[bytearray],
+    before: Mapping[str, Any],
+) -> Any:
+    unpickler = kind(io.BytesIO(data), buffers=raw)
+    unpickler.before = before
     try:
         return unpickler.load()
+    except Refused:
+        raise
     except Exception as problem:  # noqa: BLE001 - unpickling runs any object's own code
         raise Refused(f"{type(problem).__name__}: {problem}") from None

@@ -16,7 +16,8 @@ from nsmagic.wish.values import Kind, Names
 class Ours:
     """How a cell is to be run, apart from its isolation.  `timeout` is in seconds.
 
-    `returns` names the variables that come back, `out`, `err` and `proc` those that are assigned;
+    `returns` names the variables that come back, with `allow_pickle` also as pickles that can run
+    code here; `out`, `err` and `proc` those that are assigned;
     `plot` names the panels of a graph; `help` and `version` are set where the line asks for them.
     """
 
@@ -26,6 +27,7 @@ class Ours:
     timeout: float | None = None
     init: bool = False
     returns: tuple[str, ...] = ()
+    allow_pickle: bool = False
     out: str | None = None
     err: str | None = None
     proc: str | None = None
@@ -76,6 +78,8 @@ OURS: tuple[Option, ...] = (
     _flag("init", "run our init as PID 1 and the cell as PID 2"),
     _value("return", values.VARIABLES, "bring these variables back to the notebook",
            field="returns", repeats=True),
+    _flag("allow-pickle", "let --return bring any object: unpickling it may run code of the cell",
+          field="allow_pickle"),
     _value("out", values.VARIABLE, "store standard output in <variable>"),
     _value("err", values.VARIABLE, "store standard error in <variable>"),
     _value("proc", values.VARIABLE, "store the job or process in <variable>"),

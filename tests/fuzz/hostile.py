@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 T = TypeVar("T")
@@ -53,12 +53,18 @@ def sizes(share: int) -> pytest.MarkDecorator:
     )
 
 
-def hold(count: int, inputs: st.SearchStrategy[T], check: Callable[[T], object]) -> None:
-    """Check `count` inputs; a failure is shown with the smallest input that fails."""
+def hold(
+    count: int, inputs: st.SearchStrategy[T], check: Callable[[T], object], *, shrink: bool = True
+) -> None:
+    """Check `count` inputs; a failure is shown with the smallest input that fails.
+
+    Not with `shrink=False`: where an input changes what the next one meets.
+    """
+    phases = set(Phase) if shrink else {Phase.generate}
 
     @settings(
         max_examples=count, deadline=None, print_blob=True,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=list(HealthCheck), phases=phases,
     )  # fmt: skip
     @given(inputs)
     def run(value: T) -> None:

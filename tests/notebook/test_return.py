@@ -9,6 +9,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.support.kernel_driver import CellRun, KernelDriver
 
@@ -65,7 +66,11 @@ def test_what_the_cell_itself_defined(kernel: KernelDriver) -> None:
         "class Q:\n    def __init__(self, n): self.n = n\n    def twice(self): return 2 * self.n\n"
         "q = Q(4)\ndef add(a, b=3): return a + b\nmul = lambda a: a * 5"
     )
-    bring(kernel, "Q,q,add,mul", body).raise_error()
+    refused = bring(kernel, "Q,q,add,mul", body).error or {}
+    assert "q: its pickle calls cloudpickle" in refused["evalue"]
+    assert "--allow-pickle   takes it all the same" in refused["traceback"][-1]
+    assert value(kernel, "{'Q', 'q', 'add', 'mul'} & {*globals()}") == set()
+    bring(kernel, "Q,q,add,mul", body, "--net --uts --allow-pickle").raise_error()
     assert value(kernel, "[isinstance(q, Q), q.twice(), Q(1).twice(), add(1), mul(2)]") == [
         True, 8, 2, 4, 10
     ]  # fmt: skip
@@ -107,7 +112,7 @@ def test_an_object_that_cannot_be_made_here(kernel: KernelDriver) -> None:
         "import os\ndef only_in(pid):\n    assert os.getpid() == pid, 'not here'\n    return 1"
     )
     body = "class R:\n    def __reduce__(self): return only_in, (os.getpid(),)\ngood = 5; bad = R()"
-    run = bring(kernel, "bad,good", body)
+    run = bring(kernel, "bad,good", body, "--net --uts --allow-pickle")
     assert (run.error or {})["evalue"].endswith("bad: AssertionError: not here")
     assert value(kernel, "[good, 'bad' in globals()]") == [5, False]
 
@@ -146,3 +151,23 @@ def test_a_cell_that_forges_frames_is_ended(kernel: KernelDriver, forged: str) -
     assert (run.error or {})["ename"] == "ChannelError"
     assert len(run.error["traceback"]) < 4  # type: ignore[index]
     assert value(kernel, "open.__module__") in {"io", "_io"}
+
+
+@pytest.mark.parametrize("name", ["asked", "other"])
+def test_a_cell_that_forges_a_pickle_runs_nothing_here(
+    kernel: KernelDriver, name: str, tmp_path: Path
+) -> None:
+    """`x = 5` would come as plain data; the cell sends a program in its place."""
+    flag = tmp_path / "ran"
+    forged = (
+        f"import pickle\nclass R:\n    def __reduce__(self): return os.mkdir, ({str(flag)!r},)\n"
+        "data = pickle.dumps(R())\ntext = json.dumps({'kind': 'value', "
+        f"'name': {name!r}, 'tree': {{'pickle': True}}}}).encode()\n"
+        "head = struct.pack('!IIQ', len(text), 1, len(data))\n"
+        "os.write(channel, head + text + data)\nsay('end', error=None, payload=[])\nos._exit(0)"
+    )
+    run = kernel.run(f"%%unshare --uts --return asked\n{FORGE}{forged}")
+    assert not flag.exists()
+    expected = "CellFailed" if name == "asked" else "ChannelError"
+    assert (run.error or {})["ename"] == expected
+    assert value(kernel, "6 * 7") == 42

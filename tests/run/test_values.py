@@ -4,24 +4,59 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import datetime as dt
+import decimal
+import enum
+import fractions
+import functools
 import math
 import pickle
 import socket
 import threading
+import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from nsmagic.run.channel import Channel, Frame
-from nsmagic.run.values import Refused, read_value, send_values
+from nsmagic.run.unpickling import Refused
+from nsmagic.run.values import read_value, send_values
 from nsmagic.wish.errors import ChannelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NOTHING: Mapping[str, Any] = {}
+
+
+class Color(enum.Enum):
+    RED = "red"
+
+
+class Pair(NamedTuple):
+    left: int
+    right: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Slotted:
+    x: int
+
+
+class Words(list[str]):
+    pass
+
+
+@dataclass
+class Point:
+    x: int
+
+
+def double(value: int) -> int:
+    return 2 * value
 
 
 def sent(value: Any, before: Mapping[str, Any] = NOTHING) -> Frame:  # noqa: ANN401
@@ -48,7 +83,7 @@ PLAIN = [
     None, True, 0, -1, 2**53, -(2**64), 1.5, -0.0, math.inf, -math.inf, 1 + 2j,
     complex(math.nan, -math.inf), "", "x" * 10_000, "text é 🐧 \x00", "\udcff", b"", b"\x00\xff",
     bytearray(b"abc"), [], [1, "a", [2.5, None]], (), (1, (2, (3,))), set(), {1, "a", (2, 3)},
-    frozenset({b"x"}), {},
+    frozenset({b"x"}), {}, range(5), range(3, -(2**70), -2),
     {"a": 1, 5: [2], None: 3, (1, 2): {"b": b"c"}, 1.5: 4, frozenset({1}): 5},
 ]  # fmt: skip
 
@@ -134,27 +169,37 @@ def test_arrays_come_back_writable_and_without_pickle(array: np.ndarray[Any, Any
 @pytest.mark.parametrize(
     "value",
     [
-        np.float64(1.5), np.array([1, None], object), np.ma.masked_array([1, 2], [False, True]),
-        np.zeros(1, [(("title", "a"), "i4")]), collections.OrderedDict(b=1, a=2),
-        collections.Counter("hello"), range(5), slice(1, 2), Ellipsis, 3 .__add__,
+        np.float64(1.5), np.array([1, None], object), np.datetime64("2020-01-01", "ns"),
+        collections.OrderedDict(b=1, a=2), collections.Counter("hello"), slice(1, 2), Ellipsis,
+        collections.deque([1, [2]], 3), collections.defaultdict(int, a=1), Color.RED,
+        dt.datetime(2020, 1, 2, tzinfo=dt.UTC), decimal.Decimal("1.5"), Pair(1, [2]),
+        fractions.Fraction(1, 3), uuid.UUID(int=5), Path("/srv"), Slotted(5), Words(["a"]),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
 def test_other_objects_come_pickled(value: object) -> None:
-    frame = sent(value)
+    before = {kind.__name__: kind for kind in (Color, Pair, Slotted, Words)}
+    frame = sent(value, before)
     assert frame.data["tree"] == {"pickle": True}
-    found = read_value(frame, NOTHING)
-    assert type(found) is type(value)
-    assert repr(found) == repr(value)
+    for trusted in (False, True):
+        found = read_value(frame, before, trusted=trusted)
+        assert type(found) is type(value)
+        assert repr(found) == repr(value)
 
 
-@dataclass
-class Point:
-    x: int
-
-
-def double(value: int) -> int:
-    return 2 * value
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.zeros(1, [(("title", "a"), "i4")]), np.ma.masked_array([1, 2], [False, True]),
+        3 .__add__, ValueError("x"), functools.partial(int, "1"), lambda: 5,
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_what_could_run_code_comes_from_a_trusted_cell_alone(value: object) -> None:
+    frame = sent(value)
+    with pytest.raises(Refused, match="here, which may run code of the cell"):
+        read_value(frame, NOTHING)
+    assert type(read_value(frame, NOTHING, trusted=True)) is type(value)
 
 
 def test_what_the_notebook_had_comes_back_as_the_same_object() -> None:
@@ -246,3 +291,85 @@ def test_a_broken_pickle_is_refused(data: bytes) -> None:
     frame = Frame(kind="value", data={"tree": {"pickle": True}}, buffers=[bytearray(data)])
     with pytest.raises(Refused):
         read_value(frame, NOTHING)
+
+
+class Calls:
+    """A class of the notebook that does something when it is made, or compared, or filled."""
+
+    def __init__(self, *words: object) -> None:
+        RAN.append(words)
+
+    append = extend = add = update = __setitem__ = __call__ = __init__
+
+
+RAN: list[object] = []
+
+
+def runs(*words: object) -> None:
+    RAN.append(words)
+
+
+def opcodes(*parts: bytes) -> bytes:
+    return b"\x80\x05" + b"".join(parts) + b"."
+
+
+def persistent(name: str) -> bytes:
+    return pickle.SHORT_BINUNICODE + bytes([len(name)]) + name.encode() + pickle.BINPERSID
+
+
+def named(module: str, name: str) -> bytes:
+    return (
+        b"".join(pickle.SHORT_BINUNICODE + bytes([len(t)]) + t.encode() for t in (module, name))
+        + pickle.STACK_GLOBAL
+    )
+
+
+ARGUMENT = pickle.SHORT_BINUNICODE + b"\x01x"
+ONE = ARGUMENT + pickle.TUPLE1
+OBJECT = persistent("Calls") + pickle.EMPTY_TUPLE + pickle.NEWOBJ
+ITS = pickle.EMPTY_DICT + pickle.MARK
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        opcodes(named("os", "system"), ONE, pickle.REDUCE),
+        opcodes(named("posix", "system"), ONE, pickle.REDUCE),
+        opcodes(named("builtins", "eval"), ONE, pickle.REDUCE),
+        opcodes(named("builtins", "getattr"), persistent("Calls"), ARGUMENT, pickle.TUPLE2,
+                pickle.REDUCE),
+        opcodes(named("collections", "namedtuple.__globals__"), ONE, pickle.REDUCE),
+        opcodes(named("nsmagic.run.values", "pickle"), ONE, pickle.REDUCE),
+        opcodes(persistent("runs"), ONE, pickle.REDUCE),
+        opcodes(persistent("Calls"), ONE, pickle.REDUCE),
+        opcodes(persistent("runs"), ONE, pickle.NEWOBJ),
+        opcodes(persistent("made"), pickle.EMPTY_TUPLE, pickle.REDUCE),
+        opcodes(persistent("Calls"), ITS, pickle.SETITEMS, pickle.BUILD),
+        opcodes(OBJECT, ARGUMENT, pickle.APPEND),
+        opcodes(OBJECT, pickle.MARK, ARGUMENT, pickle.APPENDS),
+        opcodes(OBJECT, pickle.MARK, ARGUMENT, pickle.ADDITEMS),
+        opcodes(OBJECT, ARGUMENT, ARGUMENT, pickle.SETITEM),
+        opcodes(OBJECT, pickle.MARK, ARGUMENT, ARGUMENT, pickle.SETITEMS),
+        b"(iposix\nsystem\n.", b"(cposix\nsystem\nS'x'\no.", b"cposix\nsystem\n(S'x'\ntR.",
+        b"(S'x'\niposix\nsystem\n.", opcodes(pickle.EXT1 + b"\x01", ONE, pickle.REDUCE),
+        *(
+            opcodes(OBJECT, ITS, bytes([140, len(name)]) + name.encode(), persistent(what),
+                    pickle.SETITEMS, pickle.BUILD, *then)
+            for what in ("runs", "Calls")
+            for name, then in (
+                ("__setstate__", (ARGUMENT, pickle.BUILD)),
+                ("append", (ARGUMENT, pickle.APPEND)),
+                ("extend", (pickle.MARK, ARGUMENT, pickle.APPENDS)),
+                ("add", (pickle.MARK, ARGUMENT, pickle.ADDITEMS)),
+            )
+        ),
+        pickle.dumps(threading.Thread(target=runs).name).replace(b"Thread", b"\xff\xff\xff\xff"),
+    ],
+)  # fmt: skip
+def test_a_hostile_pickle_runs_nothing(data: bytes) -> None:
+    before = {"Calls": Calls, "runs": runs, "made": Calls.__new__(Calls)}
+    RAN.clear()
+    frame = Frame(kind="value", data={"tree": {"pickle": True}}, buffers=[bytearray(data)])
+    with pytest.raises(Refused):
+        read_value(frame, before)
+    assert RAN == []

@@ -227,12 +227,17 @@ def _descriptors() -> frozenset[str]:
 
 def _cgroups() -> set[str]:
     """Directories nsmagic-* in every mounted hierarchy that hold no processes of others."""
+    return {path for path in cgroups() if not _of_others(path)}
+
+
+def cgroups() -> set[str]:
+    """Directories nsmagic-* in every mounted hierarchy, whoever's."""
     found: set[str] = set()
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         left, _, right = line.partition(" - ")
         if right.split()[0] in {"cgroup", "cgroup2"}:
             _walk(left.split()[4], found)
-    return {path for path in found if not _of_others(path)}
+    return found
 
 
 def _walk(folder: str, found: set[str]) -> None:
