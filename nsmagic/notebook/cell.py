@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from nsmagic.run.result import Result
 from nsmagic.run.unpickling import Refused, Untrusted
 from nsmagic.run.values import read_value
 from nsmagic.wish.errors import ChannelError
+from nsmagic.wish.printing import printable
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -69,7 +71,7 @@ class CellListener:
             raise ChannelError(f"the cell sent a frame of unknown kind {frame.kind!r}")
         try:
             take(frame, channel)
-        except (KeyError, TypeError, AttributeError) as problem:
+        except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as problem:
             raise ChannelError(f"the cell sent a broken {frame.kind!r} frame: {problem}") from None
 
     def values(self, before: Mapping[str, Any], *, trusted: bool) -> dict[str, Any]:
@@ -124,12 +126,20 @@ class CellListener:
     def _on_end(self, frame: Frame, _: Channel) -> None:
         error = frame.data["error"]
         if error is not None:
-            lines = [str(line) for line in error["traceback"]]
+            lines = [_sendable(line) for line in error["traceback"]]
             self.error = {
-                "ename": str(error["ename"]), "evalue": str(error["evalue"]), "traceback": lines,
+                "ename": printable(str(error["ename"])), "evalue": _sendable(error["evalue"]),
+                "traceback": lines,
             }  # fmt: skip
         manager: Any = getattr(self._shell, "payload_manager", None)
         for item in frame.data["payload"]:
             # A background cell ends while another one runs, to which it would be attached.
             if item["source"] in _PAYLOADS and self.asks and manager is not None:
+                # ipykernel's reply would never come if it could not be sent.
+                json.dumps(item, ensure_ascii=False, allow_nan=False).encode()
                 manager.write_payload(item)
+
+
+def _sendable(text: object) -> str:
+    """Return text without halves of surrogate pairs, which no Jupyter message takes."""
+    return str(text).encode(errors="backslashreplace").decode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from nsmagic.notebook import otherroot
 from nsmagic.notebook.body import Cell
@@ -17,6 +17,7 @@ from nsmagic.notebook.publish import CaptureOutput, CellOutput
 from nsmagic.notebook.publishers import Publisher
 from nsmagic.notebook.request import Request
 from nsmagic.notebook.stopping import StopButton
+from nsmagic.run.channel import MAX_BYTES
 from nsmagic.run.fork import Main
 from nsmagic.run.launch import ForkLauncher, Launcher
 from nsmagic.run.logs import LogFile
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
     from nsmagic.notebook.footprint import Footprint
     from nsmagic.run.boxes import Box
     from nsmagic.run.groups import LiveGroup
+
+
+# Bytes of buffers in a frame that only shows something; values that were asked for have more room.
+_SHOWN: Final = 256 * 2**20
 
 
 class RunningCell:
@@ -142,7 +147,10 @@ class RunningCell:
             other_root=_changes_root(self._plan),
         )  # fmt: skip
         shell = self._shell
-        main = Main(body=lambda channel: ChildShell(shell, channel).run(cell))
+        main = Main(
+            body=lambda channel: ChildShell(shell, channel).run(cell),
+            room=MAX_BYTES if ours.returns else _SHOWN,
+        )
         if cell.other_root:
             otherroot.load(shell)
             main = replace(main, before=otherroot.rehearse)

@@ -47,6 +47,7 @@ class Channel:
         self.fds: list[int] = []
         self.closed = False
         self._answered = False
+        self.room = MAX_BYTES  # of the buffers of one frame
         self.default: Callable[[Any], Any] | None = None  # of json.dumps
         self._parser = self._parse()
         self._wanted = memoryview(next(self._parser))
@@ -60,7 +61,7 @@ class Channel:
         """
         text = json.dumps({"kind": kind, **data}, default=self.default).encode()
         views = [memoryview(buffer).cast("B") for buffer in buffers]
-        _check_sizes(len(text), [len(view) for view in views])
+        self._check_sizes(len(text), [len(view) for view in views])
         head = _HEAD.pack(len(text), len(views)) + b"".join(_LENGTH.pack(len(v)) for v in views)
         parts = [memoryview(head + text), *views]
         # In one call: the other end is woken once, and finds all that it will read.
@@ -148,23 +149,22 @@ class Channel:
         while True:
             yield (head := bytearray(_HEAD.size))
             json_length, count = _HEAD.unpack(head)
-            _check_sizes(json_length, [0] * min(count, MAX_BUFFERS + 1))
+            self._check_sizes(json_length, [0] * min(count, MAX_BUFFERS + 1))
             if count:
                 yield (table := bytearray(count * _LENGTH.size))
             lengths = [n for (n,) in _LENGTH.iter_unpack(table)] if count else []
-            _check_sizes(json_length, lengths)
+            self._check_sizes(json_length, lengths)
             text = yield from _fill(json_length)
             buffers: list[bytearray] = []
             for length in lengths:
                 buffers += [(yield from _fill(length))]
             yield _frame(text, buffers)
 
-
-def _check_sizes(json_length: int, lengths: Sequence[int]) -> None:
-    if not 0 < json_length <= MAX_JSON:
-        raise ChannelError(f"frame of {json_length} bytes refused")
-    if len(lengths) > MAX_BUFFERS or sum(lengths) > MAX_BYTES:
-        raise ChannelError(f"frame with {len(lengths)} buffers of {sum(lengths)} bytes refused")
+    def _check_sizes(self, json_length: int, lengths: Sequence[int]) -> None:
+        if not 0 < json_length <= MAX_JSON:
+            raise ChannelError(f"frame of {json_length} bytes refused")
+        if len(lengths) > MAX_BUFFERS or sum(lengths) > self.room:
+            raise ChannelError(f"frame with {len(lengths)} buffers of {sum(lengths)} bytes refused")
 
 
 def _fill(length: int) -> Generator[bytearray, None, bytearray]:

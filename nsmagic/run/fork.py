@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from nsmagic.run import quiesce
-from nsmagic.run.channel import Channel
+from nsmagic.run.channel import MAX_BYTES, Channel
 from nsmagic.run.handover import ToParent, die_with
 from nsmagic.run.perform import perform_all
 from nsmagic.wish.plan import Plan
@@ -32,10 +32,14 @@ class Stdio:
 
 @dataclass(frozen=True, kw_only=True)
 class Main:
-    """What the child does beside the plan: `before` its first step, and the cell's `body`."""
+    """What the child does beside the plan: `before` its first step, and the cell's `body`.
+
+    `room` is what the buffers of one frame may hold, in bytes: the parent keeps them in memory.
+    """
 
     body: Callable[[Channel], NoReturn]
     before: Callable[[], None] = lambda: None
+    room: int = MAX_BYTES
 
 
 def fork_python(plan: Plan, stdio: Stdio, child_end: socket.socket, main: Main) -> int:
@@ -77,6 +81,7 @@ def _become(
     die_with(parent)
     main.before()
     channel = Channel(child_end)
+    channel.room = main.room
     spent = perform_all(plan.steps, channel, ToParent(channel))
     lead_session(tty=stdio.tty)
     channel.send("ready", spent=spent)

@@ -68,6 +68,7 @@ class ForkLauncher:
         """Fork; see `nsmagic.run.fork`."""
         ours, theirs = socket.socketpair()
         self._channel = Channel(ours)
+        self._channel.room = self._main.room
         with theirs, open(os.devnull, "rb") as null, ExitStack() as on_failure:
             on_failure.callback(self._channel.close)
             stdin = stdout if self._tty else null.fileno()

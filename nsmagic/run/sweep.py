@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import socket
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -110,10 +111,16 @@ def _sweep_one(
         return
     for name, kind in KINDS.items():
         for entry in reversed(entries):
-            if entry[0] != name or entry in kept:
+            if entry[0] != name or _touches(entry, kept):
                 continue
             if owner.boot == me.boot or kind.outlives_boot:
                 yield from _deal_with(entry, kind, owner.pid, dry_run=dry_run)
+
+
+def _touches(entry: Entry, kept: set[Entry]) -> bool:
+    """Whether it is, holds or lies in something of a living kernel's."""
+    what = f"{entry[1]}/"
+    return any(what.startswith(f"{k}/") or f"{k}/".startswith(what) for _, k in kept)
 
 
 def _deal_with(entry: Entry, kind: _Kind, kernel: int, *, dry_run: bool) -> Iterator[Finding]:
@@ -165,6 +172,20 @@ def _is_mine(what: str, form: Callable[[int], bool], word: str, *, named: bool =
     return True
 
 
+def _is_dead_socket(what: str) -> bool:
+    """A socket of ours on which nobody listens; its name is the front end's choice."""
+    if not _is_mine(what, stat.S_ISSOCK, "socket", named=False):
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock:
+        try:
+            sock.connect(what)
+        except ConnectionRefusedError:
+            return True
+        except OSError as error:
+            raise _Refused(f"somebody may use it: {error.strerror}") from None
+    raise _Refused("somebody listens on it")
+
+
 def _is_group(what: str) -> bool:
     """A group of ours, or one in it: a box's group has one for each of its cells."""
     status = _status(what, named=False)
@@ -211,7 +232,7 @@ KINDS: Final[dict[str, _Kind]] = {
         outlives_boot=False, command=lambda what: f"umount --lazy {shlex.quote(what)}",
     ),
     "socket": _Kind(
-        there=lambda what: _is_mine(what, stat.S_ISSOCK, "socket", named=False),
+        there=_is_dead_socket,
         remove=os.unlink, outlives_boot=True, command=lambda what: f"rm {shlex.quote(what)}",
     ),
     "file": _Kind(

@@ -135,6 +135,21 @@ def test_a_living_kernel_is_left_alone(place: Path) -> None:
     assert sorted(each.name for each in place.iterdir()) == ["nsmagic-both", "nsmagic-own"]
 
 
+def test_what_lies_in_something_of_a_living_kernels(place: Path) -> None:
+    (place / "nsmagic-tree" / "nsmagic-below").mkdir(parents=True)
+    ledger = Ledger(place)
+    ledger.note("directory", str(place / "nsmagic-tree"))
+    dead_kernel(place, ("directory", str(place / "nsmagic-tree" / "nsmagic-below")))
+    assert sweep(place) == []
+    ledger.forget("directory", str(place / "nsmagic-tree"))
+    ledger.note("directory", str(place / "nsmagic-tree" / "nsmagic-below"))
+    dead_kernel(place, ("directory", str(place / "nsmagic-tree")))
+    assert sweep(place) == []
+    assert (place / "nsmagic-tree" / "nsmagic-below").is_dir()
+    ledger.forget("directory", str(place / "nsmagic-tree" / "nsmagic-below"))
+    ledger.close()
+
+
 def test_a_zombie_is_dead(place: Path) -> None:
     """As the kernel is that the spawner saw end, and nobody has reaped."""
     (place / "nsmagic-x").write_text("")
@@ -200,6 +215,8 @@ HOSTILE = {
     "a directory as group": ("cgroup", "{place}/precious/nsmagic-group"),
     "no mount of ours": ("mount", "/proc"),
     "a NUL byte": ("file", "/tmp/nsmagic-\0"),
+    "a socket that is used": ("socket", "{place}/precious/nsmagic-used"),
+    "a socket of datagrams": ("socket", "{place}/precious/nsmagic-datagrams"),
     "a file as socket": ("socket", "{place}/precious/nsmagic-file"),
 }
 
@@ -211,14 +228,22 @@ def test_hostile_entries(what: str, place: Path) -> None:
     (precious / "nsmagic-group" / "cgroup.procs").write_text(str(os.getpid()))
     (precious / "nsmagic-file").write_text("x")
     (place / "nsmagic-link").symlink_to(precious)
+    used, datagrams = (
+        socket.socket(socket.AF_UNIX, kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+    )
+    used.bind(str(precious / "nsmagic-used"))
+    used.listen()
+    datagrams.bind(str(precious / "nsmagic-datagrams"))
+    names = {each.name for each in precious.iterdir()}
     kind, path = HOSTILE[what]
     dead = (
         place / Owner(pid=os.getpid(), start=1, pidns=Owner.me().pidns, boot=Owner.me().boot).file
     )
     dead.write_text(json.dumps(["+", kind, path.format(place=place)]) + "\n")
-    (found,) = sweep(place)
+    with used, datagrams:
+        (found,) = sweep(place)
     assert found.outcome == "failed"
-    assert {each.name for each in precious.iterdir()} == {"nsmagic-group", "nsmagic-file"}
+    assert {each.name for each in precious.iterdir()} == names
     assert dead.exists()
 
 
