@@ -126,11 +126,13 @@ format: .venv/test.stamp ## let ruff format and fix what it can
 	$(BIN)/ruff check --fix
 
 .PHONY: init
-init: ## build the init of boxes for this machine again, from its C
-	gcc -Os -Wall -Wextra -nostdlib -static -ffreestanding -fno-pic -no-pie -fno-stack-protector \
-	  -fno-asynchronous-unwind-tables $$([ "$$(uname -m)" != x86_64 ] || echo -fcf-protection=none) \
-	  -Wl,-z,noseparate-code,-z,norelro,-z,noexecstack,--build-id=none,-n -s \
-	  -o "nsmagic/run/static/boxinit-$$(uname -m)" nsmagic/run/static/boxinit.c
+init: ## build the init of boxes and the launcher of programs for this machine again, from their C
+	for name in boxinit launcher; do \
+	  gcc -Os -Wall -Wextra -nostdlib -static -ffreestanding -fno-pic -no-pie -fno-stack-protector \
+	    -fno-asynchronous-unwind-tables $$([ "$$(uname -m)" != x86_64 ] || echo -fcf-protection=none) \
+	    -Wl,-z,noseparate-code,-z,norelro,-z,noexecstack,--build-id=none$$([ $$name = launcher ] || echo ,-n) -s \
+	    -o "nsmagic/run/static/$$name-$$(uname -m)" nsmagic/run/static/$$name.c || exit; \
+	done
 
 .PHONY: dist
 dist: .venv/test.stamp ## source archive and wheel in dist/

@@ -12,8 +12,7 @@ from nsmagic.wish.accounts import Account, UnknownAccountError, find_inside, fin
 
 def load_databases(userspec: str | None, groups: str | None) -> None:
     """Look up in the old root, so that glibc loads what it needs for that from here."""
-    if userspec or groups:
-        find_outside(userspec, groups, SystemNames())
+    find_outside(userspec, groups, SystemNames())
 
 
 def become(step: steps.AccountStep) -> None:

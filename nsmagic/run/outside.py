@@ -10,8 +10,9 @@ from functools import singledispatch
 from pathlib import Path
 
 from nsmagic.linux import syscalls
+from nsmagic.run.acts import write_file
 from nsmagic.run.ledger import ledger
-from nsmagic.run.perform import perform, write_file
+from nsmagic.run.perform import perform
 from nsmagic.wish import steps
 from nsmagic.wish.errors import StepError
 from nsmagic.wish.plan import Plan

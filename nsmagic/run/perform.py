@@ -16,12 +16,12 @@ from typing import Protocol
 
 from nsmagic.linux import rights, syscalls
 from nsmagic.run import hardening, joining
-from nsmagic.run.accounts import become, load_databases
+from nsmagic.run.accounts import become
+from nsmagic.run.acts import acts
 from nsmagic.run.channel import Channel
 from nsmagic.run.init import fork_from_init
 from nsmagic.run.keeper import KEEPER_SIGNALS, keep_tree
 from nsmagic.wish import steps
-from nsmagic.wish.namespaces import clone_flags
 from nsmagic.wish.steps import Step
 
 
@@ -92,129 +92,13 @@ def refuse(index: int, error: OSError, channel: Channel, spent: list[float]) -> 
 @singledispatch
 def perform(step: Step) -> None:
     """Do one step in the calling process; OSError says what Linux refused, and on which path."""
-    raise TypeError(f"no way to do {type(step).__name__} here")
-
-
-def write_file(path: str, text: str) -> None:
-    """Write `text` to a file of procfs or cgroupfs in one write(2); OSError names the file."""
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, os.fsencode(text))
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from None
-    finally:
-        os.close(fd)
-
-
-@perform.register
-def _(step: steps.SetOwner) -> None:
-    os.setgroups([])
-    os.setgid(step.gid)
-    os.setuid(step.uid)
-
-
-@perform.register
-def _(step: steps.Unshare) -> None:
-    syscalls.unshare(clone_flags(frozenset(step.types)))
-
-
-@perform.register
-def _(step: steps.SetGroups) -> None:
-    write_file("/proc/self/setgroups", step.policy)
-
-
-@perform.register
-def _(step: steps.MapIds) -> None:
-    write_file(f"/proc/self/{step.kind}_map", step.text)
-
-
-@perform.register
-def _(step: steps.SetClock) -> None:
-    write_file("/proc/self/timens_offsets", f"{step.clock} {step.seconds} 0")
-
-
-@perform.register
-def _(step: steps.MakeCgroup) -> None:
-    os.mkdir(step.cgroup)  # noqa: PTH102  (no pathlib in the spawner's helpers)
-
-
-@perform.register
-def _(step: steps.SetLimit) -> None:
-    write_file(step.file, step.text)
-
-
-@perform.register
-def _(step: steps.EnterCgroup) -> None:
-    try:
-        alone = len(os.listdir("/proc/self/task")) == 1
-    except FileNotFoundError:  # no /proc here
-        alone = False
-    write_file(f"{step.cgroup}/{step.file if alone else 'cgroup.procs'}", "0")
-
-
-@perform.register
-def _(step: steps.Propagate) -> None:
-    kind = {
-        "private": syscalls.MS_PRIVATE,
-        "slave": syscalls.MS_SLAVE,
-        "shared": syscalls.MS_SHARED,
-    }
-    syscalls.mount("none", "/", None, syscalls.MS_REC | kind[step.kind])
-
-
-_PSEUDO = syscalls.MS_NOSUID | syscalls.MS_NOEXEC | syscalls.MS_NODEV
-
-
-@perform.register
-def _(step: steps.MountProc) -> None:
-    if step.make_private:
-        try:
-            syscalls.mount("none", step.target, None, syscalls.MS_PRIVATE | syscalls.MS_REC)
-        except OSError as error:
-            if error.errno != 22:  # EINVAL: not a mount point yet, as unshare(1) lets pass
-                raise
-    syscalls.mount("proc", step.target, "proc", _PSEUDO)
-
-
-@perform.register
-def _(step: steps.MountBinfmt) -> None:
-    syscalls.mount("binfmt_misc", step.target, "binfmt_misc", _PSEUDO)
-
-
-@perform.register
-def _(step: steps.LoadInterpreter) -> None:
-    write_file(f"{step.target}/register", step.line)
-
-
-@perform.register
-def _(step: steps.Chroot) -> None:
-    load_databases(step.userspec, step.groups)
-    os.chroot(step.root)
-    if step.chdir:
-        os.chdir("/")
-
-
-@perform.register
-def _(step: steps.Chdir) -> None:
-    os.chdir(step.wd)
+    for function, arguments in acts(step):
+        function(*arguments)
 
 
 @perform.register
 def _(step: steps.AccountStep) -> None:
     become(step)
-    syscalls.die_with_parent()
-
-
-@perform.register
-def _(step: steps.SetGid) -> None:
-    os.setgroups([])
-    os.setgid(step.gid)
-    syscalls.die_with_parent()  # which a change of ids takes back, prctl(2)
-
-
-@perform.register
-def _(step: steps.SetUid) -> None:
-    os.setuid(step.uid)
     syscalls.die_with_parent()
 
 

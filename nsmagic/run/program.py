@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from nsmagic.linux import syscalls
@@ -21,18 +21,25 @@ from nsmagic.wish import steps
 
 
 def surroundings() -> dict[str, Any]:
-    """Return what a program cell takes over from the calling process, as data for a request.
+    """Return what a program cell takes over from the calling process.
 
-    Environment, umask, resource limits, nice value and CPU affinity; the current directory travels
-    as a descriptor.
+    Environment (of bytes), umask, resource limits, nice value and CPU affinity; the current
+    directory travels as a descriptor.
     """
     return {
-        "environment": dict(os.environ),
+        "environment": dict(os.environb),
         "umask": _umask(),
-        "limits": {str(number): resource.getrlimit(number) for number in _LIMITS},
+        "limits": {number: resource.getrlimit(number) for number in _LIMITS},
         "nice": os.getpriority(os.PRIO_PROCESS, 0),
         "affinity": sorted(os.sched_getaffinity(0)),
     }
+
+
+def python_order(plan: Sequence[steps.Step], taken: Mapping[str, Any], *, tty: bool) -> bytes:
+    """Return a request for a fork of the spawner; `taken` are the `surroundings()`."""
+    environment = {os.fsdecode(k): os.fsdecode(v) for k, v in taken["environment"].items()}
+    order = {"steps": [steps.to_json(step) for step in plan], "tty": tty, **taken}
+    return json.dumps(order | {"environment": environment}).encode()
 
 
 _LIMITS = sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")})

@@ -241,7 +241,8 @@ class Sandbox:
     def _failed(self, frame: Frame) -> None:
         data = frame.data
         self.result.spent = [*self._ahead, *data["spent"]]
-        error = OSError(data["errno"], data["text"], data["path"])
+        text = data["text"] or os.strerror(data["errno"])  # the launcher says none
+        error = OSError(data["errno"], text, data["path"])
         self._refused = refusal(self.plan, data["index"], error)
 
     def _started(self, frame: Frame) -> None:

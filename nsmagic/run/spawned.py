@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from contextlib import ExitStack
@@ -16,12 +15,13 @@ from nsmagic.run.launch import (
     wait_readable,
     wait_status,
 )
-from nsmagic.run.program import surroundings
+from nsmagic.run.launchorder import launch_order
+from nsmagic.run.program import python_order, surroundings
 from nsmagic.run.result import Usage
 from nsmagic.run.spawning import SpawnerClient
 from nsmagic.wish.errors import NsmagicError
 from nsmagic.wish.plan import Plan
-from nsmagic.wish.steps import Fork, to_json
+from nsmagic.wish.steps import Fork
 
 _A_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -50,14 +50,16 @@ class SpawnLauncher:
             cwd = os.open(".", _A_DIRECTORY)
             for fd in (stdin, cwd):
                 stack.callback(os.close, fd)
-            plan = self._plan.steps
-            order = {"steps": [to_json(step) for step in plan], "tty": self._tty, **surroundings()}
+            plan, taken = self._plan.steps, surroundings()
+            order = None
+            if self._spawner.launches:
+                order = launch_order(plan, taken, self._spawner.given, tty=self._tty)
             forks = [index for index, step in enumerate(plan) if isinstance(step, Fork)]
             # The order itself is for the helper; the spawner passes it on unread.
             self._spawner.ask(
                 "spawn", fds=[theirs.fileno(), stdin, stdout, stderr, cwd],
-                buffers=[json.dumps(order).encode()], fork=forks[0] if forks else None,
-                **self._boxes,
+                buffers=[order or python_order(plan, taken, tty=self._tty)],
+                launch=order is not None, fork=forks[0] if forks else None, **self._boxes,
             )  # fmt: skip
         self._channel = Channel(ours)
         return self._channel

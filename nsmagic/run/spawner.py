@@ -25,8 +25,9 @@ from typing import Final, NoReturn
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.drains import Drains
 from nsmagic.run.guards import Guard
+from nsmagic.run.helpers import Helper, make_helper
 from nsmagic.run.keeper import kill_descendants
-from nsmagic.run.program import be_ready, close_all_but
+from nsmagic.run.program import close_all_but
 
 _QUIET_MS: Final = 5
 _DYING_MS: Final = 5000
@@ -34,29 +35,16 @@ _REFUSED: Final = 255 << 8  # as the wait status of a cell that had no process
 
 
 @dataclass
-class Helper:
-    """A fork of the spawner: first it waits for orders, then it sets one program cell up.
-
-    `cell` is the PID that runs the program, 0 while that is the helper itself; `kept` tells that
-    the helper stays to keep the cell's tree.  `box` is the box whose init it is, `inside` the one
-    that the cell is in.
-    """
-
-    orders: Channel
-    channel: Channel | None = None
-    cell: int = 0
-    kept: bool = False
-    listening: bool = True
-    box: str = ""
-    inside: str = ""
-
-
-@dataclass
 class Spawner:
-    """The state of the program: helpers by PID, guards by the number of their cell."""
+    """The state of the program: helpers by PID, guards by the number of their cell.
+
+    `launcher` is a descriptor of the launcher's file, None where there is none.  `spare` is a
+    helper without an order, of the kind that was wanted last.
+    """
 
     control: Channel
     ledger: str = ""
+    launcher: int | None = None
     poller: select.poll = field(default_factory=select.poll)
     spare: int = 0
     sweeper: int = 0
@@ -67,6 +55,7 @@ class Spawner:
 
     def __post_init__(self) -> None:
         self.drains = Drains(self.poller)
+        self.wanted = self.launcher
 
     def serve(self, kernel: int, wake: int) -> None:
         """Serve requests until the kernel, given as a pidfd, ends or hangs up."""
@@ -97,7 +86,7 @@ class Spawner:
         if not ready:
             try:
                 self.sweep()
-                self.spare = self.fork_helper()
+                self.spare = self.make_helper()
             except BlockingIOError:  # EAGAIN: too many processes; the next cell will tell
                 ready = {fd for fd, _ in self.poller.poll()}
         return ready
@@ -116,20 +105,22 @@ class Spawner:
         for frame in self.control.waiting():
             getattr(self, f"on_{frame.kind}")(frame)
 
-    def fork_helper(self) -> int:
-        """Fork a process that waits for orders; return its PID."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                pid = os.fork()
-            except OSError:
-                ours.close()
-                raise
-            if pid == 0:
-                be_ready(Channel(theirs))
-        self.helpers[pid] = Helper(Channel(ours))
-        self.poller.register(ours, select.POLLIN)
+    def make_helper(self) -> int:
+        """Make a process that waits for an order; return its PID."""
+        pid, helper = make_helper(self.wanted)
+        self.helpers[pid] = helper
+        self.poller.register(helper.orders.sock, select.POLLIN)
         return pid
+
+    def take_helper(self, *, launches: bool) -> int:
+        """Return the PID of a helper of that kind, the spare if it is one."""
+        spare, self.spare = self.spare, 0
+        self.wanted = self.launcher if launches else None
+        if spare and self.helpers[spare].launches == launches:
+            return spare
+        if spare:
+            os.kill(spare, signal.SIGKILL)
+        return self.make_helper()
 
     def on_spawn(self, frame: Frame) -> None:
         """Let a helper do the plan's steps and execute the program."""
@@ -138,11 +129,10 @@ class Spawner:
         channel = Channel(socket.socket(fileno=fds[0]))
         fork = frame.data["fork"]
         try:
-            pid = self.spare or self.fork_helper()
+            pid = self.take_helper(launches=frame.data["launch"])
         except OSError as error:
             refuse_cell(channel, fork or 0, error)
         else:
-            self.spare = 0
             helper = self.helpers[pid]
             helper.channel = channel
             helper.box, helper.inside = frame.data["box"], frame.data["inside"]
@@ -152,7 +142,7 @@ class Spawner:
             if fork is None:
                 introduce(pid, channel)
             with suppress(BrokenPipeError):  # killed by somebody: its end tells the rest
-                helper.orders.send("run", fds=fds, buffers=frame.buffers)
+                helper.send(frame.buffers[0], fds)
         for fd in fds[1:]:
             os.close(fd)
 
@@ -286,16 +276,20 @@ def sweep_and_exit(ledger: str) -> NoReturn:
 
 
 def main(argv: list[str]) -> NoReturn:
-    """Run the spawner for a control socket, the kernel's pidfd and its ledger ("" for none)."""
+    """Run the spawner for a control socket, the kernel's pidfd, its ledger and the launcher's file.
+
+    The last two may be "", for none.
+    """
     control, kernel, ledger = int(argv[0]), int(argv[1]), argv[2]
+    launcher = int(argv[3]) if argv[3] else None
     wake, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
-    for fd in (control, kernel):
+    for fd in (control, kernel, *([] if launcher is None else [launcher])):
         os.set_inheritable(fd, False)
-    spawner = Spawner(Channel(socket.socket(fileno=control)), ledger)
+    spawner = Spawner(Channel(socket.socket(fileno=control)), ledger, launcher)
     try:
         spawner.serve(kernel, wake)
     finally:

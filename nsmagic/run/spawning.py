@@ -14,7 +14,9 @@ from typing import Any
 
 import nsmagic
 from nsmagic.run.channel import Channel
+from nsmagic.run.launchorder import open_launcher
 from nsmagic.run.ledger import close_ledger, ledger
+from nsmagic.run.program import surroundings
 from nsmagic.wish.errors import NsmagicError
 
 # -I and -S keep the start short; the package's own folder is all that it needs.
@@ -35,14 +37,20 @@ class SpawnerClient:
         ours, theirs = socket.socketpair()
         me = os.pidfd_open(self.owner)
         os.set_inheritable(me, True)
+        program = open_launcher()
+        self.launches = program is not None
+        self.given = surroundings()  # before the spawner has them
+        passed = [me] if program is None else [me, program]
+        words = [theirs.fileno(), me, ledger().path or "", "" if program is None else program]
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _BOOT, str(Path(nsmagic.__file__).parents[1]),
-                 str(theirs.fileno()), str(me), str(ledger().path or "")],
-                pass_fds=[theirs.fileno(), me], start_new_session=True, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, cwd="/",
+                 *map(str, words)],
+                pass_fds=[theirs.fileno(), *passed], start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/",
             )  # fmt: skip
-        os.close(me)
+        for fd in passed:
+            os.close(fd)
         self._channel = Channel(ours)
 
     @property

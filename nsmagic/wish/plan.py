@@ -283,7 +283,8 @@ def _body_must_not_fork(wish: Isolation) -> bool:
 def _fork(wish: Isolation, situation: Situation, body: Step) -> Iterator[Step]:
     entered = _enters_first(wish, situation) and situation.cgroup is not None
     cgroup = None if entered else situation.cgroup
-    share_memory = "time" not in wish.namespaces
+    # What becomes a program has little memory: a copy of it costs nothing.
+    share_memory = "time" not in wish.namespaces and not isinstance(body, steps.Exec)
     if _body_must_not_fork(wish):
         if cgroup is not None:
             yield steps.EnterCgroup(cgroup=cgroup)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import resource
 import shutil
 import signal
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nsmagic.run.launchorder import program_file
 from nsmagic.run.spawning import close_spawner, spawner
 from tests.run.direct import Cell
 from tests.support.skips import needs, probe, root_only
@@ -36,9 +38,11 @@ def new_uts_namespaces() -> str | None:
 pytestmark = [pytest.mark.linux, needs(new_uts_namespaces)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_spawner() -> Iterator[None]:
-    """A spawner that was started while signals were ignored and blocked."""
+@pytest.fixture(scope="module", autouse=True, params=["launcher", "python"])
+def one_spawner(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A spawner that was started while signals were ignored and blocked, and both its helpers."""
+    if request.param == "launcher" and not program_file().exists():
+        pytest.skip(f"no launcher for {platform.machine()}")
     odd = {signal.SIGUSR1, signal.SIGCHLD, signal.SIGXFSZ, signal.SIGRTMAX}
     before = {number: signal.signal(number, signal.SIG_IGN) for number in odd}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR2})
@@ -46,6 +50,9 @@ def one_spawner() -> Iterator[None]:
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     for number, handler in before.items():
         signal.signal(number, handler)
+    if request.param == "launcher":
+        assert spawner().launches
+    spawner().launches = request.param == "launcher"
     yield
     close_spawner()
 

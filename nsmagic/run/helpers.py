@@ -1,0 +1,69 @@
+"""The spawner's helpers: processes that wait for an order and become a program cell.
+
+Most are the launcher, a program of 3 kB that the spawner executes.  A plan with steps that it
+cannot do is for a fork of the spawner, in Python.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nsmagic.run.channel import Buffer, Channel
+from nsmagic.run.program import be_ready
+
+_ORDERS = 3  # the launcher's descriptor of the socket
+_FORGOTTEN = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+
+
+@dataclass
+class Helper:
+    """One: first it waits for orders, then it sets one program cell up.
+
+    `launches` if it is the launcher.  `cell` is the PID that runs the program, 0 while that is the
+    helper itself; `kept` tells that the helper stays to keep the cell's tree.  `box` is the box
+    whose init it is, `inside` the one that the cell is in.
+    """
+
+    orders: Channel
+    launches: bool
+    channel: Channel | None = None
+    cell: int = 0
+    kept: bool = False
+    listening: bool = True
+    box: str = ""
+    inside: str = ""
+
+    def send(self, order: Buffer, fds: Sequence[int]) -> None:
+        """Send the order with its descriptors; BrokenPipeError if the helper was killed."""
+        if not self.launches:
+            self.orders.send("run", fds=fds, buffers=[order])
+            return
+        sent = socket.send_fds(self.orders.sock, [order], fds)
+        self.orders.sock.sendall(memoryview(order)[sent:])
+
+
+def make_helper(launcher: int | None) -> tuple[int, Helper]:
+    """Start one, the launcher if its file is given as a descriptor; OSError where Linux refuses."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            pid = os.fork() if launcher is None else start_launcher(launcher, theirs.fileno())
+        except OSError:
+            ours.close()
+            raise
+        if pid == 0:
+            be_ready(Channel(theirs))
+    return pid, Helper(Channel(ours), launches=launcher is not None)
+
+
+def start_launcher(program: int, orders: int) -> int:
+    """Execute the launcher as a child that has nothing but three streams and the socket."""
+    return os.posix_spawn(
+        f"/proc/self/fd/{program}", ["nsmagic-launch"], {},
+        file_actions=[(os.POSIX_SPAWN_DUP2, orders, _ORDERS)],
+        setsigmask=(), setsigdef=_FORGOTTEN,
+    )  # fmt: skip
