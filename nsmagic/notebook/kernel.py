@@ -12,7 +12,9 @@ from ipykernel.ipkernel import IPythonKernel
 from IPython.core.error import UsageError
 from traitlets import default
 
-# Front ends show these in their Help menu.
+# Front ends show these in their Help menu.  The labs are not among them: JupyterLab (4.6) opens a
+# link in a sandboxed frame without a referrer, and to that jupyter_server refuses its own pages, a
+# lab rendered by nbconvert too (403, "Blocking request from unknown origin").
 _MANUALS: Final = {
     "namespaces(7)": "https://man7.org/linux/man-pages/man7/namespaces.7.html",
     "unshare(1)": "https://man7.org/linux/man-pages/man1/unshare.1.html",

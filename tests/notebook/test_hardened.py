@@ -230,7 +230,8 @@ def test_a_program_by_the_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     done = run(WISH, ["sh", "-c", "cat data; pwd; ls /tmp; umount /proc || exit 7"])
     words = done.stdout.decode().split()
     assert words[:2] == ["here", str(tmp_path)]
-    assert words[2:] == [tmp_path.relative_to("/tmp").parts[0]]
+    kept = {Path(path).parts[2] for path in (tmp_path, Path.home()) if path.is_relative_to("/tmp")}
+    assert set(words[2:]) == kept
     assert done.result.exit_code == 7
 
 
