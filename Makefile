@@ -64,7 +64,7 @@ lab: .venv/lab.stamp ## open JupyterLab on the notebooks
 .PHONY: packages
 packages:
 	@$(call debian,/usr/bin/chromium:chromium strace:strace newuidmap:uidmap unshare:util-linux \
-	  ip:iproute2 bwrap:bubblewrap setpriv:util-linux ps:procps)
+	  ip:iproute2 bwrap:bubblewrap setpriv:util-linux ps:procps zsh:zsh)
 
 # Most of a test is waiting for a process, so two run at once; a file's tests stay together.
 WORKERS ?= 2
