@@ -62,7 +62,7 @@ def programs(start: str, root: str = "") -> Offers:
         if folder.startswith("/") and not way.missing:
             with suppress(OSError), os.scandir(way.real) as entries:
                 for entry in entries:
-                    if entry.name.startswith(start):
+                    if entry.name.startswith(start) and entry.name.isprintable():
                         found.setdefault(entry.name, f"program in {folder}")
     yield from sorted(found.items())
 

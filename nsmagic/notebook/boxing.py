@@ -12,6 +12,7 @@ from nsmagic.linux.situation import read_situation
 from nsmagic.notebook.request import READERS
 from nsmagic.wish import steps
 from nsmagic.wish.errors import WishError
+from nsmagic.wish.getopt import refuse_halves
 from nsmagic.wish.groups import CellGroup
 from nsmagic.wish.isolation import Isolation
 from nsmagic.wish.ours import Ours
@@ -38,6 +39,7 @@ class Boxing:
             read, ours, program = READERS[magic](line)
             _refuse_what_cells_have(magic, ours, program)
             wish, strict = wish.united_with(read), strict or ours.strict
+        refuse_halves(self.root or "", "--root")
         wish = wish.united_with(Isolation(root=self.root, profile=self.profile))
         if wish.root is not None:  # the front end starts kernels in any directory
             wish = replace(wish, root=str(Path(wish.root).absolute()))

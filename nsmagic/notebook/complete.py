@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -71,7 +72,7 @@ class LineCompleter:
     def match(self, line: str, above: list[str]) -> SimpleMatcherResult:
         """Complete `line`, which ends at the cursor, below the lines `above` in its cell."""
         found = find_line(self._shell, line, above)
-        if found is None or not found.rest:
+        if found is None or not found.rest or not _can_name_files(found.rest):
             return {"completions": [], "suppress": False}
         # Imported now: loading nsmagic does not wait for the first Tab.
         from nsmagic.wish.lines import take_apart
@@ -145,6 +146,14 @@ class LineCompleter:
 
         yield from self._boxes(start)
         yield from processes(start)
+
+
+def _can_name_files(text: str) -> bool:
+    """Whether Linux could be asked for it: no NUL, and no half of a character."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def _short(meaning: str) -> str:

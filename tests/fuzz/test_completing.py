@@ -44,3 +44,9 @@ def test_shift_tab(ip: InteractiveShell, count: int) -> None:
         assert isinstance(help_at(ip, *place), str)
 
     hold(count, codes.flatmap(at_any_place), check)
+
+
+def test_found_before(ip: InteractiveShell) -> None:
+    """Files were asked for by names that no file can have."""
+    for line in ("%unshare --root \ud800 ", "%unshare --root=a\0b/", "%chroot \ud800 ca"):
+        assert list(LineCompleter(ip).match(line, [])["completions"]) == []
