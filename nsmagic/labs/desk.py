@@ -9,7 +9,7 @@ from typing import Any
 
 from nsmagic.labs import catalogue, guard, predict, session, shown, solutions, subjects
 from nsmagic.labs.exercises import EXERCISES, GRADES, Exercise
-from nsmagic.labs.needs import why_not
+from nsmagic.labs.needs import explained, why_not
 from nsmagic.labs.progress import Progress
 from nsmagic.labs.skips import Skips
 from nsmagic.labs.verdict import Verdict, judge
@@ -56,7 +56,7 @@ class Desk:
         self._session = session.start(lab)
         self._variables["word"] = self._session.word
         self._variables["playground"] = self._session.playground
-        tried = {need: why_not(need) for need in catalogue.needs_of(lab)}
+        tried = explained({need: why_not(need) for need in catalogue.needs_of(lab)})
         self._refused = {need: said for need, said in tried.items() if said}
         self._skips.begin(self._refused)
         return shown.started(self._session, tried)

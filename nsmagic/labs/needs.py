@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from nsmagic.linux import rights
+from nsmagic.wish.errors import NsmagicError
 
 _WITHIN: Final = 5.0  # s
 
@@ -83,6 +84,27 @@ def why_not(name: str) -> str:
         mapped = () if root or "--user" in need.flags else ("--user", "--map-root-user")
         said = _complaint(("unshare", *mapped, *need.flags, *need.argv))
     return f"{need.what}: {said}" if said else ""
+
+
+def explained(tried: Mapping[str, str]) -> dict[str, str]:
+    """Return what `why_not` said, with the doctor's reasons for this machine where it has one.
+
+    Takes a second or two if something is missing: the doctor tries more than a lab needs.
+    """
+    if not any(tried.values()):
+        return dict(tried)
+    from nsmagic.notebook.doctor import reasons_here
+
+    try:
+        reasons = reasons_here()
+    except NsmagicError:  # a lab begins without the doctor too
+        return dict(tried)
+    return {name: said and _said(NEEDS[name].what, reasons.get(name, said))
+            for name, said in tried.items()}  # fmt: skip
+
+
+def _said(what: str, why: str) -> str:
+    return why if why.startswith(what) else f"{what}: {why}"
 
 
 def _complaint(argv: Sequence[str]) -> str:

@@ -32,6 +32,8 @@ def started(session: Session, tried: Mapping[str, str]) -> Table:
         f"your word: {session.word} (also in the variable `word`)",
         f"your playground: {session.playground} (also in `playground`; you are there now)",
     ]
+    if any(tried.values()):
+        above.append(Cell(text="%nsmagic doctor says what to type, where something can be done"))
     rows = []
     for step in session.lab.steps:
         refused = [said for need in step.needs if (said := tried[need])]

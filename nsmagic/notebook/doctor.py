@@ -64,6 +64,11 @@ def examine_here() -> Report:
         ) from None
 
 
+def reasons_here() -> dict[str, str]:
+    """Return by the name of a need of the labs why it is not met here; raises NsmagicError."""
+    return {each.need: each.why for lab in examine_here().labs for each in lab.missing}
+
+
 class DoctorCard:
     """A report as Jupyter displays it: the terminal's lines as text, a table as HTML."""
 

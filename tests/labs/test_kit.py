@@ -20,11 +20,12 @@ from nsmagic.linux.ids import SystemNames
 from nsmagic.run.sweep import sweep
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.lab import LabWish, read_lab
-from tests.support.skips import root_only
+from tests.support.kernel_driver import KernelDriver
+from tests.support.sandboxes import docker_default, sandboxes_work
+from tests.support.skips import needs, root_only
 
 if TYPE_CHECKING:
     from tests.support.cell_run import CellRun
-    from tests.support.kernel_driver import KernelDriver
 
 MARKED = "NSMAGIC_LAB"
 
@@ -151,6 +152,15 @@ class TestMagic:
             line = f"%lab check family {whom.removeprefix('family')}"
             assert words in " ".join(text(kernel.run(line)).split()), line
         kernel.run("%lab reset", raise_error=True)
+
+    @needs(sandboxes_work)
+    def test_what_is_forbidden_is_explained_as_the_doctor_does(self) -> None:
+        with KernelDriver(prefix=docker_default([])) as kernel:
+            said = " ".join(text(kernel.run("%lab start 03", raise_error=True)).split())
+            assert "%nsmagic doctor says what to type" in said
+            assert "filter on this process" in said
+            assert "unshare failed" not in said
+            kernel.run("%lab reset", raise_error=True)
 
     def test_the_word_is_new_each_time(self, kernel: KernelDriver) -> None:
         kernel.run("%lab start 01", raise_error=True)
