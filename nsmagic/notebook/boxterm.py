@@ -34,7 +34,7 @@ def open_terminal(name: str) -> Terminal:
     box = boxes().find(name)
     number = next(_numbers)
     group = None if box.group is None else box.group / f"term{number}"
-    plan = _plan(box, group)  # first: it refuses a frozen box, and the tree makes the group
+    plan = _plan(box, group)
     tree = Tree(f"{box.id}-term{number}", spawner(), group, inside=box.id, home=box.group)
     session = TermSession(plan, f"terminal in {name}", tree)
     session.start()

@@ -134,16 +134,24 @@ def _lines(error: NsmagicError) -> list[str]:
 
 def _not_begun(error: OSError) -> NsmagicError:
     """Put into words that Linux refused something before the plan's first step."""
+    number = error.errno or 0
+    name = errno.errorcode.get(number, str(number))
+    on = "" if error.filename is None else f" on {os.fsdecode(error.filename)}"
+    try:
+        hint = _hint(error)
+    except OSError:  # the look needs what is lacking: descriptors, memory
+        hint = ""
+    return NsmagicError(f"the cell could not begin{on}: {error.strerror} ({name})", hint=hint)
+
+
+def _hint(error: OSError) -> str:
     # Imported now: nothing of it is needed until something fails.
     from nsmagic.linux.circumstances import read_circumstances
     from nsmagic.wish.hints import hint_for
 
-    number = error.errno or 0
-    name = errno.errorcode.get(number, str(number))
-    on = "" if error.filename is None else f" on {os.fsdecode(error.filename)}"
     facts = read_circumstances()
-    hint = hint_for(None, number, facts) if error.filename is None or not facts.proc else ""
-    return NsmagicError(f"the cell could not begin{on}: {error.strerror} ({name})", hint=hint)
+    none = error.filename is not None and facts.proc
+    return "" if none else hint_for(None, error.errno or 0, facts)
 
 
 def _with_hint(message: str, hint: str) -> str:

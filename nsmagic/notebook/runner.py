@@ -105,11 +105,7 @@ class Runner:
         tree = Tree(
             number, spawner(), group, others, make=planned is None, inside=inside, home=home
         )  # fmt: skip
-        try:
-            running.start(tree, button)
-        except BaseException:
-            tree.clear()  # its group is there, also where there was no sandbox yet to remove it
-            raise
+        running.start(tree, button)
         self.footprint = running.footprint
         self._say(quiesce.take_notes(), publisher)
         if explained is None:

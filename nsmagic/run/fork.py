@@ -77,6 +77,9 @@ def _become(
     signal.set_wakeup_fd(-1)
     for target, source in enumerate((stdio.stdin, stdio.stdout, stdio.stderr)):
         os.dup2(source, target)
+    # No object of the notebook has these numbers, and there may be no others left (EMFILE).
+    for source in {stdio.stdin, stdio.stdout, stdio.stderr} - {0, 1, 2}:
+        os.close(source)
     plug_descriptors({0, 1, 2, child_end.fileno()})
     die_with(parent)
     main.before()

@@ -74,8 +74,8 @@ class ForkLauncher:
             stdin = stdout if self._tty else null.fileno()
             stdio = Stdio(stdin=stdin, stdout=stdout, stderr=stderr, tty=self._tty)
             self.pid = self.cell = fork_python(self._plan, stdio, theirs, self._main)
+            self.pidfd = self.cell_fd = os.pidfd_open(self.pid)
             on_failure.pop_all()
-        self.pidfd = self.cell_fd = os.pidfd_open(self.pid)
         return self._channel
 
     def forked(self, frame: Frame) -> None:
@@ -91,6 +91,7 @@ class ForkLauncher:
         if self.pid:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         os.close(self.pidfd)
+        self.pidfd = self.cell_fd = -1
         self._first = self.pid
         if self._first and self._plan.isolation.cgroup:
             # Linux charges memory that processes share to the group of the oldest of them.
@@ -137,7 +138,7 @@ class ForkLauncher:
         if self.pid:
             if self.cell_fd != self.pidfd:  # the keeper ends by itself when the cell's tree has
                 wait_readable(self.pidfd, CLOSE_SECONDS)
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            os.kill(self.pid, signal.SIGKILL)  # of a child that was not reaped; no pidfd, perhaps
             os.waitpid(self.pid, 0)
             self.pid = 0
         for fd in {self.pidfd, self.cell_fd} - {-1}:

@@ -40,7 +40,6 @@ class Sandbox:
     ) -> None:  # fmt: skip
         """`leave` reads on what processes write that the cell left in a box."""
         self.plan = plan
-        self._streams = Streams(terminal, listener)
         self.result = Result()
         self._launcher, self._tree, self._listener = launcher, tree, listener
         self._timeout, self._entered, self._group = timeout, entered, group
@@ -51,8 +50,12 @@ class Sandbox:
         self._refused: StepError | None = None
         self._undo: list[Callable[[], None]] = []
         self._listed: deque[int] = deque()
+        self._streams = Streams(terminal, listener)
         self._cleanup = ExitStack()
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        with ExitStack() as on_failure:
+            on_failure.callback(self._streams.close)
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            on_failure.pop_all()
         self._cleanup.callback(os.close, self._wake)
 
     @property
@@ -85,13 +88,14 @@ class Sandbox:
             on_failure.push(self._cleanup)
             self._cleanup.callback(self._streams.close)
             self._cleanup.callback(self._tree.clear)
+            self._tree.begin()
             perform_ahead(self.plan, self.result.spent)
             self._ahead = list(self.result.spent)
             if self._group is not None:
                 self._group.begin()
+            self._cleanup.callback(self._launcher.close)
             self._channel = self._launcher.start(*self._streams.write_ends)
             self._cleanup.callback(self._channel.close)
-            self._cleanup.callback(self._launcher.close)
             self._poller = self._cleanup.enter_context(select.epoll(flags=select.EPOLL_CLOEXEC))
             self._register()
             on_failure.pop_all()

@@ -47,9 +47,9 @@ class SpawnLauncher:
         ours, theirs = socket.socketpair()
         with theirs, ExitStack() as stack:
             stdin = os.dup(stdout) if self._tty else text_file(self._text)
+            stack.callback(os.close, stdin)
             cwd = os.open(".", _A_DIRECTORY)
-            for fd in (stdin, cwd):
-                stack.callback(os.close, fd)
+            stack.callback(os.close, cwd)
             plan, taken = self._plan.steps, surroundings()
             order = None
             if self._spawner.launches:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Final
 
 from nsmagic.run.listener import Listener
@@ -19,7 +20,10 @@ class Streams:
 
     def __init__(self, terminal: Terminal | None, listener: Listener) -> None:
         self.out: Output = terminal or OutputPipe()
-        self.err: Output = terminal or OutputPipe()
+        with ExitStack() as on_failure:
+            on_failure.callback(self.out.close)
+            self.err: Output = terminal or OutputPipe()
+            on_failure.pop_all()
         self._listener = listener
 
     @property

@@ -24,7 +24,7 @@ class Tree:
     In a new PID namespace the end of the main process is the end of all; without either, the
     keeper (`nsmagic.run.keeper`) sees to it.  `cgroup` is a directory of cgroup v2, `others` are
     those of the same group in v1 hierarchies; all are removed at the end, and with `make` the first
-    is made now.  `deadline` is when `tick` is wanted, in the seconds
+    is made by `begin`.  `deadline` is when `tick` is wanted, in the seconds
     of `stop`; None while no stop is under way.
 
     A cell in the box `inside` is not all there is: what it leaves stays, in the box's group `home`.
@@ -42,16 +42,28 @@ class Tree:
         self._cell, self._guard = cell, guard
         self._pidfd = -1
         self._guarded = bool(self._directories)
+        self._make = make
         self._next: list[signal.Signals] = []
         self.deadline: float | None = None
+
+    def begin(self) -> None:
+        """Make the group, where it is ours to make, and have it removed when the kernel dies.
+
+        From now on `clear` is due.
+        """
         if self._guarded:
             # First the guard, then the group: whenever the kernel dies, somebody knows of it.
             for directory in self._directories:
                 ledger().note("cgroup", str(directory))
             directories = [str(each) for each in self._directories]
-            guard.ask("guard", cell=cell, cgroups=directories, inside=inside)
-        if cgroup is not None and make:
-            cgroup.mkdir()
+            self._guard.ask("guard", cell=self._cell, cgroups=directories, inside=self._inside)
+        if self.cgroup is not None and self._make:
+            try:
+                self.cgroup.mkdir()
+            except OSError:  # perhaps it is another's, which `clear` must leave alone
+                ledger().forget("cgroup", str(self.cgroup))
+                self.cgroup = None
+                raise
 
     @property
     def _directories(self) -> tuple[Path, ...]:
@@ -137,13 +149,7 @@ class Tree:
         directories = self._directories
         with suppress(FileNotFoundError):  # refused before it was made, or removed with its box
             if self.cgroup is not None:
-                if self._home is not None and not whole:
-                    cgroups.move(self.cgroup, self._home)
-                left = cgroups.kill(self.cgroup)
-                try:
-                    cgroups.remove(self.cgroup)
-                except OSError:  # the cell made groups in it
-                    cgroups.end(self.cgroup)
+                left = self._empty(self.cgroup, whole=whole)
         for directory in self._others:
             with suppress(FileNotFoundError):
                 cgroups.end(directory)
@@ -155,6 +161,23 @@ class Tree:
             with suppress(NsmagicError):  # a spawner that is gone guards nothing
                 self._guard.ask("release", cell=self._cell)
         return left
+
+    def _empty(self, cgroup: Path, *, whole: bool) -> int:
+        """Remove a group; return how many processes had to be ended for that."""
+        try:
+            cgroup.rmdir()  # mostly nobody is left, and this needs no descriptor: there may be none
+        except FileNotFoundError:
+            raise
+        except OSError:
+            if self._home is not None and not whole:
+                cgroups.move(cgroup, self._home)
+            left = cgroups.kill(cgroup)
+            try:
+                cgroups.remove(cgroup)
+            except OSError:  # the cell made groups in it
+                cgroups.end(cgroup)
+            return left
+        return 0
 
     def _forget(self) -> None:
         self.pid = 0

@@ -39,6 +39,7 @@ from nsmagic.run.tree import Tree
 client = SpawnerClient()
 group = Path(sys.argv[1])
 tree = Tree(1, client, group if sys.argv[1] else None)
+tree.begin()
 sleeper = subprocess.Popen(["sleep", "1000"], start_new_session=True, stdout=subprocess.DEVNULL)
 if sys.argv[1]:
     (group / "cgroup.procs").write_text(str(sleeper.pid))

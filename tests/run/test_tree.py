@@ -176,6 +176,7 @@ def test_a_cgroup_ends_daemons_too(guard: SpawnerClient) -> None:
     assert place is not None
     group = place / f"nsmagic-{os.getpid()}-cell1"
     tree = Tree(1, guard, group)
+    tree.begin()
     enter = f"echo 0 > {group}/cgroup.procs; (setsid sleep 1000 > /dev/null &); "
     with start(f"{enter} (setsid sleep 1000 > /dev/null &); echo ready; sleep 1000") as process:
         adopt(tree, process)
@@ -192,6 +193,7 @@ def test_what_outlived_the_main_process_is_counted(guard: SpawnerClient) -> None
     assert place is not None
     group = place / f"nsmagic-{os.getpid()}-cell1"
     tree = Tree(1, guard, group)
+    tree.begin()
     daemons = "setsid sleep 1000 > /dev/null & setsid sleep 1000 > /dev/null &"
     with start(f"echo 0 > {group}/cgroup.procs; {daemons}") as process:
         process.wait()
