@@ -137,7 +137,7 @@ class LineCompleter:
     def _cgroups(self, start: str) -> Iterator[tuple[str, str]]:
         from nsmagic.run.groups import groups
 
-        for name in groups().live:
+        for name in list(groups().live):  # a cell beside this one may end
             if name.startswith(start):
                 yield name, "cgroup of this notebook"
 

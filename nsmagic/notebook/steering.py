@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from nsmagic.run.groups import groups
 from nsmagic.widgets.cgroup_graph import Slider
 from nsmagic.widgets.graph_track import Track
-from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.limits import Limit
 
 if TYPE_CHECKING:
@@ -39,38 +38,34 @@ class Steered:
 
     def freeze(self) -> None:
         """Stop every process where it stands."""
-        with self._there():
+        with self._looked_at():
             self._group.freeze()
 
     def thaw(self) -> None:
         """Let the processes go on."""
-        with self._there():
+        with self._looked_at():
             self._group.thaw()
 
     def kill(self) -> None:
         """Kill every process; the group stays."""
-        with self._there():
+        with self._looked_at():
             self._group.kill()
 
     def limit(self, limit: Limit) -> None:
         """Write a limit; a cell that dies of it then tells the new one."""
-        known = (live for live in groups().live.values() if live.group == self._group)
+        known = (live for live in list(groups().live.values()) if live.group == self._group)
         live = next(known, None)
-        with self._there():
+        with self._looked_at():
             if live is None:
                 self._group.set([limit])
             else:
                 live.change((limit,))
 
     @contextmanager
-    def _there(self) -> Iterator[None]:
-        """Have the group looked at afterwards; CgroupError if it is gone, as it may be by now."""
+    def _looked_at(self) -> Iterator[None]:
+        """Have the group looked at afterwards."""
         try:
             yield
-        except OSError:
-            if self._group.exists():
-                raise
-            raise CgroupError(f"the group {self._group.name} is gone") from None
         finally:
             self._poke.set()
 

@@ -368,6 +368,14 @@ class TestEnd:
             assert made.remove() == 1
             assert not made.exists()
 
+    def test_what_is_asked_of_a_group_that_is_gone(self) -> None:
+        with group() as made:
+            made.remove()
+            limits = parse_limits(["pids=9"])
+            for change in (made.freeze, made.thaw, made.kill, lambda: made.set(limits)):
+                with pytest.raises(CgroupError, match="the group test is gone"):
+                    change()
+
     def test_one_by_one_as_before_linux_5_14(self, plain: Cgroup) -> None:
         start(plain, ["sh", "-c", "while :; do sleep 1000 & sleep 0.01; done"])
         while len(plain.processes()) < 20:

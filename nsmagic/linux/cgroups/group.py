@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -45,8 +45,8 @@ class Entrance:
 class Cgroup:
     """A group.  `v1` has its directory by controller; several controllers may share one.
 
-    `missing` says of controllers that it has not got, why.  All methods raise CgroupError, with
-    what to type, where Linux refuses.
+    `missing` says of controllers that it has not got, why.  What changes it raises CgroupError,
+    with what to type, where Linux refuses or the group is gone; what reads it, OSError.
     """
 
     name: str
@@ -87,7 +87,8 @@ class Cgroup:
 
     def set(self, limits: Sequence[Limit]) -> tuple[Reading, ...]:
         """Write limits, also while processes run in it, and return what Linux made of them."""
-        return limiting.set_limits(self, limits)
+        with self._there():
+            return limiting.set_limits(self, limits)
 
     def limits(self, rows: Iterable[Row] = LIMITS) -> tuple[Reading, ...]:
         """Return limits as Linux has them, the group's own and the effective one."""
@@ -104,11 +105,13 @@ class Cgroup:
 
     def freeze(self) -> None:
         """Stop every process where it stands."""
-        freezing.freeze(self)
+        with self._there():
+            freezing.freeze(self)
 
     def thaw(self) -> None:
         """Let the processes go on."""
-        freezing.thaw(self)
+        with self._there():
+            freezing.thaw(self)
 
     def is_frozen(self) -> bool:
         """Whether it, or a group above it, was frozen."""
@@ -116,7 +119,8 @@ class Cgroup:
 
     def kill(self) -> int:
         """Kill every process, frozen or not, and wait for the end; return how many there were."""
-        return freezing.kill(self)
+        with self._there():
+            return freezing.kill(self)
 
     def remove(self) -> int:
         """Kill what is in it and remove it, with the groups in it; return how many were killed."""
@@ -125,6 +129,19 @@ class Cgroup:
     def processes(self) -> frozenset[int]:
         """Return all processes, also those in groups below."""
         return frozenset(pid for path in self.directories for pid in processes_below(path))
+
+    @contextmanager
+    def _there(self) -> Generator[None]:
+        """Raise CgroupError if it is gone before or meanwhile: its cell or box may end any time."""
+        gone = CgroupError(f"the group {self.name} is gone")
+        if not self.exists():
+            raise gone
+        try:
+            yield
+        except OSError:
+            if self.exists():
+                raise
+            raise gone from None
 
 
 def make_group(place: Place, kernel: int, name: str, rows: Iterable[Row] = ()) -> Cgroup:
