@@ -160,7 +160,7 @@ class Box(Facts):
 
     def read_on(self, pipe: int) -> None:
         """Let the spawner read what is written to a pipe from now on, into our log."""
-        if self._log is None:
+        if self._log is None or self._log.path is None or not self._log.path.exists():
             self._log = LogFile(cell=f"-box-{self.name}", eager=True)
             self._log.close()
         if self._log.path is not None:

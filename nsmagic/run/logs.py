@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from io import BufferedWriter, FileIO
 from itertools import count
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import platformdirs
+
+from nsmagic.linux.processes import life_of
 
 _NAME: Final = re.compile(r"\d{8}-\d{6}-pid(?P<pid>\d+)-cell[\w.-]+-(?P<start>[0-9a-f]+)\.log")
 _BUFFER: Final = 2**18
@@ -115,7 +117,7 @@ class LogFile:
 
     def _create(self) -> tuple[Path, BufferedWriter]:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(self._now()))
-        start = _start_time() or 0
+        start = _started("self")
         for attempt in count(1):
             cell = self._cell if attempt == 1 else f"{self._cell}.{attempt}"
             path = self._directory / f"{stamp}-pid{os.getpid()}-cell{cell}-{start:x}.log"
@@ -187,7 +189,7 @@ def prune(directory: Path, retention: Retention, *, now: float, coming: int = 0)
 
 
 def _logs(directory: Path) -> Iterator[_Log]:
-    me = os.getpid(), _start_time()
+    me = os.getpid(), _started("self")
     for path in directory.iterdir():
         if match := _NAME.fullmatch(path.name):
             pid, start = int(match["pid"]), int(match["start"], 16)
@@ -204,26 +206,28 @@ def _logs(directory: Path) -> Iterator[_Log]:
 
 
 def _in_use(log: _Log) -> bool:
-    if not log.own and _start_time(log.pid) == log.start:
+    """Whether it may still be written; also where that cannot be told, as of a log of root's."""
+    if not log.own and log.start and _started(log.pid) == log.start:
         return True
     # The lock also protects a kernel in another pid namespace, whose pid means nothing here.
     try:
         fd = os.open(log.path, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
         return False
+    except OSError:
+        return True
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError:
         return True
     finally:
         os.close(fd)
     return False
 
 
-def _start_time(pid: int | Literal["self"] = "self") -> int | None:
-    """Field 22 of /proc/PID/stat (proc_pid_stat(5)): with the pid it names a process for ever."""
+def _started(pid: int | str) -> int:
+    """Return when a process began, which with its PID names it for ever; 0 if nobody tells."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return int(stat.rpartition(")")[2].split()[19])
+        return life_of(pid)[0]
+    except OSError:
+        return 0

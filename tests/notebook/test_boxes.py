@@ -341,20 +341,37 @@ def is_init(pid: int, among: list[int]) -> bool:
 
 
 def test_output_goes_on_into_the_log(notebook: KernelDriver) -> None:
-    notebook.run(
-        "%%unshare --name web --pid bash\n"
-        "mkfifo /tmp/nst-fifo-$$; exec 3<>/tmp/nst-fifo-$$; rm /tmp/nst-fifo-$$\n"
-        "(echo early; read -u 3 -t 0.3; echo later; echo oops >&2; exec sleep 1000) & sleep 0.1",
-        raise_error=True,
-    )
-    end = time.monotonic() + 10
-    while "oops" not in (shown := notebook.run("%box logs web", raise_error=True).stdout):
-        assert time.monotonic() < end
-    assert sorted(shown.splitlines()) == ["later", "oops"]
+    notebook.run("import os, tempfile\nos.chdir(tempfile.mkdtemp())", raise_error=True)
+    notebook.run("os.mkfifo('go')\n%unshare --name web --pid", raise_error=True)
+    made = notebook.run(f"%%nsenter -t web bash\n{LATER}", raise_error=True)
+    assert made.stdout == "early\n"
+    assert sorted(log_of_web(notebook).splitlines()) == ["later", "oops"]
     run = notebook.start("%box logs web -f")
     notebook.wait(run, until=lambda run: "oops" in run.stdout)
     notebook.interrupt()
     assert notebook.wait(run).error is None
+
+
+def test_the_log_begins_anew_where_somebody_removed_it(notebook: KernelDriver) -> None:
+    notebook.run("import os, tempfile\nos.chdir(tempfile.mkdtemp())", raise_error=True)
+    notebook.run("os.mkfifo('go')\n%unshare --name web --pid", raise_error=True)
+    for _ in range(2):
+        notebook.run(f"%%nsenter -t web bash\n{LATER}", raise_error=True)
+        assert sorted(log_of_web(notebook).splitlines()) == ["later", "oops"]
+        notebook.run("__import__('nsmagic').Box.find('web').log.unlink()", raise_error=True)
+
+
+# The cell is over when it is told to go on.
+LATER = "echo early\n(read < go; echo later; echo oops >&2; exec sleep 1000) &"
+
+
+def log_of_web(notebook: KernelDriver) -> str:
+    """Tell what LATER left to go on, and return the log once it has."""
+    notebook.run("open('go', 'w').write('\\n')", raise_error=True)
+    end = time.monotonic() + 10
+    while "oops" not in (shown := notebook.run("%box logs web", raise_error=True).stdout):
+        assert time.monotonic() < end
+    return shown
 
 
 def test_box_show_tells_what_linux_tells(notebook: KernelDriver) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 import nsmagic
 from nsmagic.run.logs import LogFile, Retention, prune, readable_size, state_dir
-from tests.support.skips import needs, probe
+from tests.support.skips import needs, probe, root_only
+from tests.support.user import Account
 
 DAY = 86400.0
 SMALL_DISK = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=1m tmpfs "$1" && shift && "$@"']
@@ -161,6 +162,37 @@ def test_own_finished_logs_go_last_and_one_being_written_stays(tmp_path: Path) -
     assert prune(tmp_path, Retention(total=0), now=time.time() + 30 * DAY) == [own]
     writing.close()
     assert prune(tmp_path, Retention(), now=time.time() + 30 * DAY) == [writing.path]
+
+
+def test_what_cannot_be_looked_at_stays_and_stops_nobody(tmp_path: Path) -> None:
+    link = tmp_path / "20200101-000000-pid4194305-cell1-1.log"
+    link.symlink_to(tmp_path)
+    dead = other_kernels_log(tmp_path, 4_194_305, 1, age=8 * DAY, size=800)
+    log = LogFile(cell=1, directory=tmp_path, eager=True, retention=Retention(total=1000))
+    log.write(b"x" * 900)
+    log.close()
+    assert (log.trouble, log.kept, link.is_symlink(), dead.exists()) == ("", 900, True, False)
+
+
+@pytest.mark.linux
+@root_only
+def test_a_log_that_root_left_to_a_user_stays_and_stops_nobody(
+    tmp_path: Path, as_user: Account
+) -> None:
+    logs = as_user.home / "logs"
+    program = f"""
+from pathlib import Path
+from nsmagic.run.logs import LogFile, Retention
+log = LogFile(cell=1, eager=True, directory=Path({str(logs)!r}), retention=Retention(total=1000))
+log.write(b"x" * 900)
+log.close()
+print(log.kept, log.trouble)
+"""
+    as_user.run([as_user.python, "-c", f"import os; os.makedirs({str(logs)!r}, exist_ok=True)"])
+    left = other_kernels_log(logs, 4_194_305, 1, age=8 * DAY, size=800)  # by sudo jupyter lab
+    left.chmod(0o600)
+    done = as_user.run([as_user.python, "-c", program])
+    assert (done.stdout, left.exists()) == ("900 \n", True), done.stderr
 
 
 def test_a_growing_log_takes_the_room_of_older_ones(tmp_path: Path) -> None:
