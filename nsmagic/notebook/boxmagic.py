@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 import time
 from pathlib import Path
@@ -76,10 +77,11 @@ def _show_log(log: Path | None, *, follow: bool) -> None:
         sys.stdout.write("(nothing was written after its cells had ended)\n")
     if log is None:
         return
+    text = codecs.getincrementaldecoder("utf-8")(errors="replace")  # a piece may part a character
     with log.open("rb") as file:
         try:
             while (piece := file.read(_PIECE)) or follow:
-                sys.stdout.write(piece.decode(errors="replace"))
+                sys.stdout.write(text.decode(piece))
                 sys.stdout.flush()
                 if not piece:
                     time.sleep(_LOOK_SECONDS)

@@ -213,7 +213,10 @@ def _write(spec: Mapping[str, Any], resources: Path, name: str, place: Place) ->
         for file in resources.glob("logo-*"):
             shutil.copy(file, folder)
         (Path(folder) / "kernel.json").write_text(json.dumps(spec, indent=2) + "\n")
-        Path(folder).chmod(0o755)  # copied with it; others must be able to read the whole machine's
+        # The modes are copied too, and others must be able to read the whole machine's.
+        Path(folder).chmod(0o755)
+        for file in Path(folder).iterdir():
+            file.chmod(0o644)
         directory = KernelSpecManager().install_kernel_spec(
             folder, kernel_name=name, user=place.user, prefix=place.prefix
         )

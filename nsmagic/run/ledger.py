@@ -7,6 +7,7 @@ write(2) to a file in memory, about 5 µs, and never waits for a disk.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -131,7 +132,8 @@ class Ledger:
         try:
             place = directory or ledger_dir()
             path = place / Owner.me().file
-            self._open(path)
+            self._fd = _open(path)
+            self._size = os.fstat(self._fd).st_size
         except OSError as error:
             self.trouble = f"no ledger is kept: {error.filename or ''}: {error.strerror}"
         else:
@@ -165,33 +167,54 @@ class Ledger:
             if self._fd < 0:
                 return
             try:
-                if self._size > _LONGEST:
-                    self._shorten()
-                self._size += os.write(self._fd, _line(sign, kind, what))
+                if self._size <= _LONGEST or not self._shortened():
+                    self._size += _write_whole(self._fd, _line(sign, kind, what))
             except OSError as error:
                 self.trouble = f"the ledger stops: {self.path}: {error.strerror}"
 
-    def _open(self, path: Path) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(path, flags, 0o600)
-        with suppress(OSError):  # NFS without a lock daemon
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd, self._size = fd, os.fstat(fd).st_size
+    def _shortened(self) -> bool:
+        """Put a file in its place that has only what is left; False, and all is as before, if not.
 
-    def _shorten(self) -> None:
-        """Put a file in its place that has only what is left; whole at every moment."""
+        Whole at every moment.
+        """
         assert self.path is not None
         fresh = self.path.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        self._open(fresh)
-        self._size += os.write(self._fd, b"".join(_line("+", *entry) for entry in self._entries))
-        fresh.rename(self.path)
+        fd = -1
+        try:
+            fresh.unlink(missing_ok=True)
+            fd = _open(fresh)
+            size = _write_whole(fd, b"".join(_line("+", *entry) for entry in self._entries))
+            fresh.rename(self.path)
+        except OSError:  # no room: the one that is there takes a line more
+            if fd >= 0:
+                os.close(fd)
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            return False
+        os.close(self._fd)
+        self._fd, self._size = fd, size
+        return True
+
+
+def _open(path: Path) -> int:
+    """Open a ledger for adding to it, locked."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600)
+    with suppress(OSError):  # NFS without a lock daemon
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return fd
+
+
+def _write_whole(fd: int, data: bytes) -> int:
+    """Write and return how much; OSError where there is room for a part only."""
+    if (size := os.write(fd, data)) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return size
 
 
 def _line(sign: str, kind: str, what: str) -> bytes:
-    return json.dumps([sign, kind, what]).encode() + b"\n"
+    # A new line first: one that was written in part does not spoil the next.
+    return b"\n" + json.dumps([sign, kind, what]).encode()
 
 
 def read_entries(file: Path, *, most: int = 16 * 2**20) -> list[Entry]:

@@ -361,6 +361,16 @@ def test_the_log_begins_anew_where_somebody_removed_it(notebook: KernelDriver) -
         notebook.run("__import__('nsmagic').Box.find('web').log.unlink()", raise_error=True)
 
 
+def test_a_character_that_two_reads_part(notebook: KernelDriver) -> None:
+    notebook.run("import os, tempfile\nos.chdir(tempfile.mkdtemp())", raise_error=True)
+    notebook.run("os.mkfifo('go')\n%unshare --name web --pid", raise_error=True)
+    notebook.run(f"%%nsenter -t web bash\n{LATER}", raise_error=True)
+    log_of_web(notebook)
+    write = "__import__('nsmagic').Box.find('web').log.write_text('x' * (2**16 - 1) + 'é', 'utf-8')"
+    notebook.run(write, raise_error=True)
+    assert notebook.run("%box logs web", raise_error=True).stdout.lstrip("x") == "é"
+
+
 # The cell is over when it is told to go on.
 LATER = "echo early\n(read < go; echo later; echo oops >&2; exec sleep 1000) &"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -65,6 +66,16 @@ def test_the_lab_kernel_for_another_environment_names_this_python(tmp_path: Path
     spec = json.loads((done.directory / "kernel.json").read_text())
     assert (spec["argv"][0], spec["display_name"]) == (sys.executable, "Lab 2")
     assert (done.directory / "logo-64x64.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_others_can_read_it_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        done = install_lab(Place(prefix=str(tmp_path / "env")), name="lab2")
+    finally:
+        os.umask(before)
+    for path in (done.directory, *done.directory.iterdir()):
+        assert path.stat().st_mode & 0o444 == 0o444, path
 
 
 def test_a_boxed_kernel_keeps_what_its_base_says() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -16,11 +17,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nsmagic.linux import cgroups, syscalls
-from nsmagic.run.ledger import Ledger, Owner, ledger_dir
+from nsmagic.run.ledger import Ledger, Owner, ledger_dir, read_entries
 from nsmagic.run.sweep import sweep
+from tests.linux.making import AS_ROOT, unsharing
 from tests.run.test_spawner import a_private_cgroup
 from tests.support.kernel_driver import KernelDriver
 from tests.support.skips import needs, root_only
+from tests.support.user import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -297,6 +300,53 @@ def test_it_stays_short_and_whole(place: Path) -> None:
     ledger.forget("file", str(place / "nsmagic-keep"))
     ledger.close()
     assert list(place.iterdir()) == []
+
+
+FULL = """
+import sys
+from pathlib import Path
+from nsmagic.run.ledger import Ledger, read_entries
+ledger = Ledger(Path(sys.argv[1]))
+kept = [("file", f"/tmp/nsmagic-{number:080}") for number in range(1000)]
+for each in kept:
+    ledger.note(*each)
+for number in range(2700):
+    ledger.note("file", f"/tmp/nsmagic-{number}")
+    ledger.forget("file", f"/tmp/nsmagic-{number}")
+assert ledger.path.stat().st_size > 280_000  # it could not be shortened
+ledger.note("file", "/tmp/nsmagic-last")
+assert read_entries(ledger.path) == [*kept, ("file", "/tmp/nsmagic-last")], ledger.trouble
+assert [each.name for each in ledger.path.parent.iterdir()] == [ledger.path.name]
+"""
+
+
+@needs(unsharing)
+def test_where_there_is_no_room_to_shorten_it_goes_on_as_it_is(place: Path) -> None:
+    script = 'mount -t tmpfs -o size=360k none "$0" && exec "$@"'
+    done = subprocess.run(
+        ["unshare", *AS_ROOT, "--mount", "--", "sh", "-c", script, str(place), sys.executable, "-c",
+         FULL, str(place)],
+        env=os.environ | {"PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, check=False,
+        timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_line_for_which_there_was_no_room_spoils_no_other(place: Path) -> None:
+    ledger = Ledger(place)
+    assert ledger.path is not None
+    ledger.note("file", "/tmp/nsmagic-first")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ledger.path.stat().st_size + 9, before[1]))
+    try:
+        ledger.note("file", "/tmp/nsmagic-torn")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert ledger.trouble.startswith("the ledger stops")
+    ledger.note("file", "/tmp/nsmagic-last")
+    entries = read_entries(ledger.path)
+    assert entries == [("file", "/tmp/nsmagic-first"), ("file", "/tmp/nsmagic-last")]
+    ledger.close()
 
 
 def test_a_forked_copy_writes_nothing(place: Path) -> None:
