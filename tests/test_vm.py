@@ -9,6 +9,7 @@ and PSI, and all of them as a user.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,9 @@ CORE += ["tests/notebook/test_boxed_limits.py"]
 CGROUPS = [*ALL, "tests/linux/test_cgroups.py", "tests/linux/test_cgroup_places.py"]
 CGROUPS += ["tests/notebook/test_cgroup.py"]
 CGROUPS += ["tests/linux/test_cgroup_systemd.py"]
+# Each lab solved; and the exercise that only cgroup v2 can be asked, with its wrong solutions.
+LABS = [*ALL, "tests/labs/test_lab_notebooks.py", "tests/labs/test_exercises.py"]
+LABS += ["-k", "(test_solved and ourselves) or refused[suit]"]
 
 
 @probe
@@ -107,6 +111,16 @@ def test_cgroups_of_version_2(as_user: Account, kernel: str, user: bool) -> None
     said = guest(as_user, as_user.python, *CGROUPS, *chosen, kernel=kernel, user=user)
     print(said)
     assert "no cgroup v2 controllers here" not in said
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("user", [False, True], ids=["root", "user"])
+@needs(can_boot)
+@pytest.mark.timeout(3 * BOOT)
+def test_all_labs_are_done_on_version_2(as_user: Account, kernel: str, user: bool) -> None:
+    said = guest(as_user, as_user.python, *LABS, kernel=kernel, user=user)
+    print(said)
+    assert re.search(r"^7 passed, \d+ deselected", said, re.MULTILINE), said  # and none skipped
 
 
 @pytest.mark.slow
