@@ -118,7 +118,7 @@ def test_cgroups_of_version_2(as_user: Account, kernel: str, user: bool) -> None
 @needs(can_boot)
 @pytest.mark.timeout(3 * BOOT)
 def test_all_labs_are_done_on_version_2(as_user: Account, kernel: str, user: bool) -> None:
-    said = guest(as_user, as_user.python, *LABS, kernel=kernel, user=user)
+    said = guest(as_user, as_user.python, *LABS, kernel=kernel, user=user, timeout=2 * BOOT)
     print(said)
     assert re.search(r"^7 passed, \d+ deselected", said, re.MULTILINE), said  # and none skipped
 
