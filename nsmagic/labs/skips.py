@@ -15,6 +15,7 @@ _OF_MAGIC: Final = {"cgroup": "cgroups", "chroot": "chroot"}
 _OF_OPTION: Final = {"mount": "mount", "uts": "uts", "ipc": "ipc", "net": "net", "pid": "pid",
                      "user": "user", "cgroup": "cgroupns", "time": "time"}  # fmt: skip
 _OF_LIMIT: Final = {"memhigh": "memhigh", "memory.high": "memhigh"}
+_ISOLATED: Final = (["unshare"], ["cgroup"], ["chroot"], ["nsenter"])
 # These look and need nothing.
 _LOOKS: Final = re.compile(r"%cgroup\s*(controllers|tree|off)?\s*")
 
@@ -25,10 +26,11 @@ class Skips:
     def __init__(self) -> None:
         self._missing: Mapping[str, str] = {}
         self._boxes: set[str] = set()
+        self._ran = False
 
     def begin(self, missing: Mapping[str, str]) -> None:
         """Begin a lab (or none): `missing` says of unmet needs why."""
-        self._missing, self._boxes = missing, set()
+        self._missing, self._boxes, self._ran = missing, set(), False
 
     def __call__(self, lines: list[str]) -> list[str]:
         """Return the cell, or one that says why it is skipped."""
@@ -37,6 +39,7 @@ class Skips:
         for line in lines:
             if line.startswith("%") and (why := self._refused(line)):
                 return [f"print({'SKIP: ' + why!r})\n"]
+            self._ran |= line.lstrip("%").split(maxsplit=1)[:1] in _ISOLATED and line[0] == "%"
             if line.strip() and not line.startswith(("#", "%%", "%cgroup")):
                 break
         return lines
@@ -56,9 +59,8 @@ class Skips:
             needs += [_OF_OPTION.get(option, "") for option in options]
             # unshare(1) implies it.
             needs += ["user"] * any(option.startswith("map-") for option in options)
-        if magic == "nsdiff" and "--last" in words:  # where no isolated cell can have run
-            needs += ["uts", "net"]
-            needs += ["cgroupns"] if "cgroups" in self._missing else []
+        if magic == "nsdiff" and "--last" in words and not self._ran:
+            needs += self._missing
         why = next((self._missing[need] for need in needs if need in self._missing), "")
         if why and named:
             self._boxes.add(named)

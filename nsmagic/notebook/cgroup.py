@@ -103,7 +103,7 @@ class CgroupDesk:
     def _show(self, order: Order, _: Say) -> Table:
         from nsmagic.notebook.cgroup_tables import show_table
 
-        return show_table(_find(order.name))
+        return show_table(_find(order.name), order.keys)
 
     def _set(self, order: Order, _: Say) -> Table:
         from nsmagic.notebook.cgroup_tables import readings_table

@@ -83,8 +83,8 @@ def readings_table(readings: Sequence[Reading]) -> Table:
     )
 
 
-def show_table(live: LiveGroup) -> Table:
-    """Return every limit and reading of a group, in the spellings of both versions."""
+def show_table(live: LiveGroup, keys: frozenset[str]) -> Table:
+    """Return limits and readings of a group in the spellings of both versions: `keys`, or all."""
     group = live.group
     titles = ("", "now", "cgroup v2", "cgroup v1", "meaning")
     mono = {"cgroup v2", "cgroup v1"}
@@ -92,17 +92,18 @@ def show_table(live: LiveGroup) -> Table:
         columns=tuple(
             Column(title=title, mono=title in mono, numeric=title in _NUMBERS) for title in titles
         ),
-        rows=(*_limit_rows(group), *_metric_rows(group)),
+        rows=(*_limit_rows(group, keys), *_metric_rows(group, keys)),
         above=tuple(Cell(text=str(path), mono=True) for path in group.directories),
     )
 
 
-def _limit_rows(group: Cgroup) -> Iterator[tuple[Entry, ...]]:
+def _limit_rows(group: Cgroup, keys: frozenset[str]) -> Iterator[tuple[Entry, ...]]:
     readings = group.limits()
     others = values_of(reading.limit for reading in readings)
     for reading in readings:
-        if reading.is_default and "." in reading.row.key:
-            continue  # a rare one that nobody set
+        rare = reading.is_default and "." in reading.row.key  # and nobody set it
+        if reading.row.key not in keys if keys else rare:
+            continue
         tone = "dim" if reading.is_default else "plain"
         cells = (
             reading.row.key,
@@ -114,11 +115,11 @@ def _limit_rows(group: Cgroup) -> Iterator[tuple[Entry, ...]]:
         yield tuple(Cell(text=text, tone=tone) for text in cells)  # type: ignore[arg-type]
 
 
-def _metric_rows(group: Cgroup) -> Iterator[tuple[Entry, ...]]:
+def _metric_rows(group: Cgroup, keys: frozenset[str]) -> Iterator[tuple[Entry, ...]]:
     sample = group.sample()
     for metric in METRICS if sample is not None else ():
         assert sample is not None
-        if sample[metric.name] is not None:
+        if sample[metric.name] is not None and (not keys or metric.name in keys):
             v2, v1 = (
                 "-" if source is None else f"{source.file} {source.field}".strip()
                 for source in (metric.v2, metric.v1)

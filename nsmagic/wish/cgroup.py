@@ -10,10 +10,10 @@ from typing import Final
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.getopt import Table, scan, split_line
 from nsmagic.wish.isolation import Isolation
-from nsmagic.wish.limits import LIMITS, Limit, parse_limits
+from nsmagic.wish.limits import BY_NAME, LIMITS, METRIC, Limit, parse_limits
 from nsmagic.wish.ours import OURS, Ours, asks, parse
 from nsmagic.wish.usage import help_text
-from nsmagic.wish.values import Names
+from nsmagic.wish.values import Names, nearest
 
 _A_LIMIT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*=.*", re.DOTALL)
 
@@ -38,25 +38,29 @@ CGROUP: Final = Table(
 class Verb:
     """One word that `%cgroup` obeys; `operands` is what follows it, `name` first if it names one.
 
-    `names` and `limits` tell whether a NAME and limits must follow.
+    `names` and `limits` tell whether a NAME and limits must follow, `keys` whether some of what is
+    shown may be chosen.
     """
 
     word: str
     help: str
     names: bool = False
     limits: bool = False
+    keys: bool = False
 
     @property
     def usage(self) -> str:
         """How it is typed."""
-        return f"%cgroup {self.word}{' NAME' * self.names}{' <limit>=<value>...' * self.limits}"
+        return f"%cgroup {self.word}{' NAME' * self.names}{' <limit>=<value>...' * self.limits}\
+{' [<key>...]' * self.keys}"
 
 
 VERBS: Final = (
     Verb(word="controllers", help="what this machine has: v1, v2 or both, and what may be limited"),
     Verb(word="set", help="change limits of a group, also while its cell runs", names=True,
          limits=True),
-    Verb(word="show", help="every limit and reading of a group, in both spellings", names=True),
+    Verb(word="show", help="every limit and reading of a group, in both spellings", names=True,
+         keys=True),
     Verb(word="freeze", help="let no process of the group run", names=True),
     Verb(word="thaw", help="let them run again", names=True),
     Verb(word="kill", help="kill every process of the group", names=True),
@@ -69,11 +73,15 @@ _BY_WORD: Final = {verb.word: verb for verb in VERBS}
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """A line of `%cgroup` that is no cell: a verb (None: list the groups) and what it is about."""
+    """A line of `%cgroup` that is no cell: a verb (None: list the groups) and what it is about.
+
+    `keys` are those of the limits and readings that are shown; all, if there are none.
+    """
 
     verb: str | None = None
     name: str = ""
     limits: tuple[Limit, ...] = field(default=())
+    keys: frozenset[str] = frozenset()
 
 
 def read_cgroup(
@@ -106,11 +114,28 @@ def read_order(line: str) -> Order | None:
         name, rest = rest[0], rest[1:]
     else:
         name = ""
+    if verb.keys:
+        return Order(verb=verb.word, name=name, keys=frozenset(map(_key, rest)))
     if not verb.limits and rest:
         raise WishError(f"%cgroup {verb.word}: {rest[0]!r} is too much", hint=_example(verb))
     if verb.limits and not rest:
         raise WishError(f"%cgroup {verb.word} {name}: to what?", hint=_example(verb))
     return Order(verb=verb.word, name=name, limits=parse_limits(rest))
+
+
+def _key(word: str) -> str:
+    """Return the key of a limit, by any of its names, or of a reading."""
+    if word in METRIC:
+        return word
+    if word in BY_NAME:
+        return BY_NAME[word].key
+    known = [*dict.fromkeys(row.key for row in LIMITS), *METRIC]
+    near = nearest(word, known)
+    raise WishError(
+        f"%cgroup show: there is no limit or reading {word!r}"
+        + (f" (nearest: {near})" if near else ""),
+        hint="%cgroup show NAME   shows all of them.",
+    )
 
 
 def heads_a_cell(line: str) -> bool:

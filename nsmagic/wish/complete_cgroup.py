@@ -8,7 +8,7 @@ from typing import Any, Final
 from nsmagic.wish.cgroup import CGROUP, VERBS
 from nsmagic.wish.complete import Completion, Source, completions
 from nsmagic.wish.getopt import scan
-from nsmagic.wish.limits import BY_NAME, LIMITS
+from nsmagic.wish.limits import BY_NAME, LIMITS, METRICS
 from nsmagic.wish.values import CGROUP as CGROUP_NAME
 
 _VERBS: Final = {verb.word: verb for verb in VERBS}
@@ -21,6 +21,8 @@ def complete_cgroup(words: Sequence[str], source: Source, *, cell: bool) -> list
     if verb is not None:
         if verb.names and len(before) == 1:
             return [Completion(text=name, help=what) for name, what in source(CGROUP_NAME, current)]
+        if verb.keys:
+            return list(_keys(current, before[2:]))
         return list(_limits(current)) if verb.limits else []
     found = scan(CGROUP, before)
     offered = completions(CGROUP, words, source)
@@ -30,6 +32,14 @@ def complete_cgroup(words: Sequence[str], source: Source, *, cell: bool) -> list
         verbs = (each for each in VERBS if each.word.startswith(current))
         offered = [*(Completion(text=each.word, help=each.help) for each in verbs), *offered]
     return offered
+
+
+def _keys(current: str, used: Sequence[str]) -> Iterator[Completion]:
+    """Yield limits and readings that can be shown, each once."""
+    rows = {row.key: row.meaning for row in LIMITS} | {row.name: row.meaning for row in METRICS}
+    for key, meaning in rows.items():
+        if key.startswith(current) and key not in used:
+            yield Completion(text=key, help=meaning)
 
 
 def _limits(current: str) -> Iterator[Completion]:

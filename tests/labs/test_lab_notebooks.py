@@ -15,7 +15,7 @@ import pytest
 from nsmagic.labs.catalogue import LABS, load
 from nsmagic.labs.exercises import EXERCISES, QUESTIONS
 from nsmagic.labs.guard import SENTINELS
-from nsmagic.labs.needs import NEEDS, why_not
+from nsmagic.labs.needs import NEEDS, explained, why_not
 from nsmagic.labs.solutions import solved
 from tests.labs.expected import EXPECTED
 from tests.support import sandboxes
@@ -86,9 +86,9 @@ def unchanged(run: Executed) -> None:
 def refusals(account: Account | None) -> dict[str, str]:
     """What each need lacks for this user, asked by the user."""
     if account is None:
-        return {need: why_not(need) for need in NEEDS}
+        return explained({need: why_not(need) for need in NEEDS})
     code = "import json; from nsmagic.labs.needs import *"
-    code += "; print(json.dumps({need: why_not(need) for need in NEEDS}))"
+    code += "; print(json.dumps(explained({need: why_not(need) for need in NEEDS})))"
     done = account.run([account.python, "-c", code])
     found: dict[str, str] = json.loads(done.stdout)
     return found

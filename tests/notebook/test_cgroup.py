@@ -238,6 +238,11 @@ class TestVerbs:
         shown = kernel.run(f"%cgroup show {busy}").result or {}
         for text in ("memory.max=134217728", "memory.limit_in_bytes=134217728", "cpu.max=50000"):
             assert text in re.sub(r"<[^>]*>", "", shown["text/html"])
+        some = kernel.run(f"%cgroup show {busy} memory.max pids.current", raise_error=True)
+        rows = (some.result or {})["text/html"].count("<tr") - 1
+        assert rows == 2, some.result
+        said = failure(kernel.run(f"%cgroup show {busy} memm"))
+        assert "no limit or reading 'memm' (nearest: mem" in said
         late = kernel.run(f"%cgroup set {busy} oomgroup=1")
         assert late.status == "ok" or "comes too late: on cgroup v1" in failure(late)
         assert "holds 1 process" in failure(kernel.run(f"%cgroup rm {busy}"))

@@ -114,6 +114,8 @@ def test_limits_and_verbs() -> None:
     assert "memory.limit_in_bytes=" in offered("memory.", cell=True)
     assert offered("freeze", "w") == ["web"]
     assert "pids=" in offered("set", "web", "p")
+    assert {"pids", "pids.current"} <= set(offered("show", "web", "p"))
+    assert "pids" not in offered("show", "web", "pids", "p")
     assert offered("tree", "") == []
 
 
