@@ -15,7 +15,7 @@ from typing import Final
 
 from nsmagic.labs.process import Gone
 from nsmagic.labs.watched import Watched
-from nsmagic.linux.processes import read_command, read_processes
+from nsmagic.linux.processes import descendants, read_command, read_processes
 from nsmagic.linux.subjects import own_pid
 
 MARK: Final = "NSMAGIC_LAB"
@@ -28,14 +28,7 @@ def own_processes(word: str) -> dict[int, str]:
     """Return PID and command of what this notebook started and still runs, helpers aside."""
     processes = read_processes()
     me = own_pid()
-    children: dict[int, list[int]] = {}
-    for pid, process in processes.items():
-        children.setdefault(process.ppid, []).append(pid)
-    below, left = set(), list(children.get(me, ()))
-    while left:
-        pid = left.pop()
-        below.add(pid)
-        left += children.get(pid, ())
+    below = descendants(me, processes)
     found = {}
     for pid in processes:
         if pid != me and (pid in below or (word and _marked(pid, word))):

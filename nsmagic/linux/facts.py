@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nsmagic.linux.mountinfo import MountLine, read_mountinfo
 from nsmagic.linux.namespaces import Links, read_links
-from nsmagic.linux.processes import Process, read_processes
+from nsmagic.linux.processes import Process, descendants, read_processes
 from nsmagic.wish.capabilities import names_of
 from nsmagic.wish.isolation import IdMap
 
@@ -85,11 +85,8 @@ class Facts:
             return [
                 each for each in every.values() if (each.links or {}).get("pid") == links["pid"]
             ]
-        found = {self.pid}
-        for each in every.values():  # in ascending order, parents mostly first
-            if each.ppid in found:
-                found.add(each.pid)
-        return [each for each in every.values() if each.pid in found]
+        below = descendants(self.pid, every)
+        return [each for each in every.values() if each.pid in below]
 
     def links(self) -> list[Link]:
         """Return the links of its network namespace, with what went through them."""

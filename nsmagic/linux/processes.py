@@ -6,7 +6,7 @@ A process that vanishes while it is read is as normal as one that was gone befor
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -54,6 +54,19 @@ def read_processes(proc: str = "/proc") -> dict[int, Process]:
         if process is not None:
             found[pid] = process
     return found
+
+
+def descendants(pid: int, processes: Mapping[int, Process]) -> frozenset[int]:
+    """Return, of these processes, one and all that came of it and was not orphaned."""
+    children: dict[int, list[int]] = {}
+    for process in processes.values():  # a child may have a lower number than its parent
+        children.setdefault(process.ppid, []).append(process.pid)
+    found, todo = {pid}, [pid]
+    while todo:
+        new = [child for child in children.get(todo.pop(), []) if child not in found]
+        found.update(new)
+        todo += new
+    return frozenset(found)
 
 
 def read_process(pid: int, proc: str = "/proc") -> Process | None:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nsmagic.linux import cgroups
 from nsmagic.linux.cgroups.candidates import words
 from nsmagic.linux.cgroups.group import named_group
 from nsmagic.linux.cgroups.hierarchies import read_hierarchies
 from nsmagic.linux.cgroups.places import VARIABLE, Places
 from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.limits import parse_limits
+from tests.run.test_spawner import a_private_cgroup
 from tests.support import sandboxes
 from tests.support.groups import any_place, group, groups_with_limits
 from tests.support.skips import needs, probe, root_only
@@ -313,3 +315,44 @@ def test_a_named_place_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         place = Places().find(ROWS)
         assert place.v2 == made.v2
         assert dict(place.v1) == dict(made.v1)
+
+
+LEAF = """
+import os, subprocess, sys
+from contextlib import ExitStack
+from pathlib import Path
+from nsmagic.linux.cgroups.candidates import POPULATED, Candidate
+from nsmagic.linux.cgroups.leaf import move_to_leaf
+from nsmagic.wish.errors import CgroupError
+group = Path(sys.argv[1])
+(group / "cgroup.procs").write_text("0")
+for _ in range(2):  # as a second cell tries again
+    try:
+        move_to_leaf(Candidate(kind=POPULATED, directory=group), ExitStack())
+    except CgroupError as error:
+        print(error)
+print([each.name for each in group.iterdir() if each.is_dir()])
+print(str(os.getpid()) in (group / "cgroup.procs").read_text().split())
+"""
+
+
+@needs(a_private_cgroup)
+def test_a_leaf_that_could_not_be_had_is_gone_again() -> None:
+    place = cgroups.private_place()
+    assert place is not None
+    own = place / f"nsmagic-{os.getpid()}-outer"
+    own.mkdir()
+    try:
+        with subprocess.Popen(["sleep", "60"]) as stranger:
+            (own / "cgroup.procs").write_text(str(stranger.pid))
+            done = subprocess.run(
+                [sys.executable, "-c", LEAF, str(own)], capture_output=True, text=True, check=False
+            )
+            stranger.kill()
+        assert done.returncode == 0, done.stderr
+        *errors, folders, is_back = done.stdout.splitlines()
+        assert len(errors) == 2
+        assert all("could not be moved to" in error for error in errors)
+        assert (folders, is_back) == ("[]", "True")
+    finally:
+        cgroups.remove(own)

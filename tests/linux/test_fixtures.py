@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsmagic.linux.discover import discover
+from nsmagic.linux.facts import Facts
 from nsmagic.linux.namespaces import NamespaceId, nsfs_device, parse_link, read_links
 from nsmagic.linux.nsfs import read_bound
 from nsmagic.linux.processes import read_command, read_process
@@ -103,6 +104,13 @@ def test_processes_threads_and_descriptors(tmp_path: Path) -> None:
         55: [("thread", "thread 13 of PID 12")],
         33: [("fd", "open file 7 of PID 12")],
     }
+
+
+def test_a_child_may_have_a_lower_number_than_its_parent(tmp_path: Path) -> None:
+    for pid, ppid in ((1, 0), (5, 40), (12, 1), (40, 12), (50, 1)):
+        add_process(tmp_path, pid, ppid=ppid)
+    (tmp_path / "self").symlink_to("12")
+    assert [each.pid for each in Facts(12, str(tmp_path)).processes()] == [5, 12, 40]
 
 
 def test_bound_files(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from nsmagic.linux.cgroups.hierarchies import Hierarchy
-from nsmagic.linux.processes import read_processes
+from nsmagic.linux.processes import descendants, read_processes
 
 SIBLING, SYSTEMD, POPULATED = "sibling", "systemd", "populated"
 ROOT_GROUP, PLAIN = "root", "plain"
@@ -122,24 +122,11 @@ def _split(own: Path, pid: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     A process of another PID namespace shows as 0 and is never ours.
     """
     inside = [int(number) for number in (own / "cgroup.procs").read_text().split()]
-    ours = descendants(pid)
+    ours = descendants(pid, read_processes())
     return (
         tuple(number for number in inside if number not in ours),
         tuple(number for number in inside if number in ours),
     )
-
-
-def descendants(pid: int) -> frozenset[int]:
-    """Return a process and all that came of it and was not orphaned."""
-    children: dict[int, list[int]] = {}
-    for process in read_processes().values():
-        children.setdefault(process.ppid, []).append(process.pid)
-    found, todo = {pid}, [pid]
-    while todo:
-        new = [child for child in children.get(todo.pop(), []) if child not in found]
-        found.update(new)
-        todo += new
-    return frozenset(found)
 
 
 def _unwritable(directory: Path, common: Path) -> str:

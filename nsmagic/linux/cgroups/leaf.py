@@ -6,7 +6,8 @@ import os
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from nsmagic.linux.cgroups.candidates import Candidate, descendants, words
+from nsmagic.linux.cgroups.candidates import Candidate, words
+from nsmagic.linux.processes import descendants, read_processes
 from nsmagic.wish.errors import CgroupError
 
 _ROUNDS = 10
@@ -24,20 +25,35 @@ def move_to_leaf(found: Candidate, undo: ExitStack) -> Path:
     """Move the processes of our own group to a leaf, which is returned.
 
     Then the group may have controllers, and other groups beside the leaf.  On `undo` goes the way
-    back: controllers off, processes back, leaf removed.
+    back: controllers off, processes back, leaf removed.  CgroupError where it cannot be done, and
+    then all is as before.
     """
     leaf = found.directory / f"nsmagic-{os.getpid()}.kernel"  # no box can be called so
-    leaf.mkdir()
-    undo.callback(_back, found.directory, leaf)
+    with ExitStack() as on_failure:
+        try:
+            leaf.mkdir()
+            on_failure.callback(_back, found.directory, leaf)
+            moved = _moved(found.directory, leaf)
+        except OSError as error:
+            raise CgroupError(
+                f"{leaf} cannot be made and filled: {error.filename}: {error.strerror}"
+            ) from error
+        if not moved:
+            raise CgroupError(f"the processes of {found.directory} could not be moved to {leaf}")
+        undo.push(on_failure.pop_all())
+    return leaf
+
+
+def _moved(group: Path, leaf: Path) -> bool:
+    """Move all that is in a group; False if there is somebody else's, or no end to it."""
     for _ in range(_ROUNDS):  # while processes are moved, they fork
-        left = [int(pid) for pid in (found.directory / "cgroup.procs").read_text().split()]
+        left = [int(pid) for pid in (group / "cgroup.procs").read_text().split()]
         if not left:
-            return leaf
-        strangers = set(left) - descendants(os.getpid())
-        if strangers:
-            break
+            return True
+        if set(left) - descendants(os.getpid(), read_processes()):
+            return False
         _move(left, leaf)
-    raise CgroupError(f"the processes of {found.directory} could not be moved to {leaf}")
+    return False
 
 
 def _move(pids: list[int], group: Path) -> None:

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Final
 
 from nsmagic.linux.cgroups import candidates, systemd
-from nsmagic.linux.cgroups.candidates import POPULATED, SYSTEMD, Candidate, descendants
+from nsmagic.linux.cgroups.candidates import POPULATED, SYSTEMD, Candidate
 from nsmagic.linux.cgroups.hierarchies import Hierarchies, read_hierarchies
 from nsmagic.linux.cgroups.leaf import leaf_note, move_to_leaf
 from nsmagic.linux.cgroups.remedies import missing_controller, no_place
+from nsmagic.linux.processes import descendants, read_processes
 from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.limits import Row
 
@@ -126,7 +127,8 @@ class Places:
         v2 = hierarchies.v2
         assert v2 is not None
         assert v2.own is not None
-        systemd.start_scope(systemd.processes_of_group(v2.own, descendants(self._pid)))
+        ours = descendants(self._pid, read_processes())
+        systemd.start_scope(systemd.processes_of_group(v2.own, ours))
         now = read_hierarchies().v2
         assert now is not None
         return next(candidates.own_group(now, self._pid))
