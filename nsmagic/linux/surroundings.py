@@ -72,9 +72,9 @@ def _links() -> dict[int, str]:
 
 def _ipc(proc: str) -> Iterator[str]:
     for name, word in _SYSV:
-        with suppress(OSError), open(f"{proc}/sysvipc/{name}", encoding="ascii") as file:
-            next(file, None)
-            yield from (f"{word} {line.split()[1]}" for line in file)
+        with suppress(OSError), open(f"{proc}/sysvipc/{name}", "rb", buffering=0) as file:
+            lines = file.readall().splitlines()[1:]
+            yield from (f"{word} {line.split()[1].decode()}" for line in lines)
 
 
 def differences(before: Surroundings, after: Surroundings) -> list[Difference]:

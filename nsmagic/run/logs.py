@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from io import BufferedWriter, FileIO
 from itertools import count
 from pathlib import Path
@@ -69,7 +70,7 @@ class LogFile:
         self.trouble = ""
         self._cell = re.sub(r"[^\w.-]", "_", str(cell), flags=re.ASCII) or "_"
         self._hold = hold
-        self._directory = directory or state_dir() / "logs"
+        self._given = directory
         self._retention = retention or Retention()
         self._now = now
         self._held = bytearray()
@@ -77,6 +78,10 @@ class LogFile:
         self._mark = -1
         if eager:
             self._open()
+
+    @cached_property
+    def _directory(self) -> Path:
+        return self._given or state_dir() / "logs"  # most cells have no log, and need not wait
 
     def write(self, data: bytes) -> None:
         """Append `data`."""
