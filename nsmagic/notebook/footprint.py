@@ -31,8 +31,8 @@ class Footprint:
     title: str
     unshared: frozenset[str]
     apart: frozenset[str]
-    own: Links
     before: Surroundings
+    own: Links = field(default_factory=dict)
     cell: Links = field(default_factory=dict)
     serials: Mapping[str, int] = field(default_factory=dict)
     after: Surroundings | None = None
@@ -45,11 +45,13 @@ class Footprint:
         With `shares_mounts` what it mounts in its own namespace can come back to ours.
         """
         apart = unshared - {"mnt"} if shares_mounts else unshared
-        own: Links = {}
-        with suppress(OSError):  # no /proc: --last says so
-            own = read_links("/proc/self")
         before = read_surroundings(without=apart)
-        return cls(title=title, unshared=unshared, apart=apart, own=own, before=before)
+        return cls(title=title, unshared=unshared, apart=apart, before=before)
+
+    def begun(self) -> None:
+        """Note our own namespaces, which no cell changes: not before a cell, but beside it."""
+        with suppress(OSError):  # no /proc: --last says so
+            self.own = read_links("/proc/self")
 
     def entered(self, pid: int) -> None:
         """Note the namespaces of the cell's main process, whose set-up is done.

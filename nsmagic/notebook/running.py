@@ -103,6 +103,7 @@ class RunningCell:
             if self._explained is not None and isinstance(refused, StepError):
                 self._explained.update(self._sandbox.result, refused)
             raise
+        self.footprint.begun()
         if self._planned is not None:
             from nsmagic.run.groups import groups
 

@@ -117,6 +117,7 @@ def test_who_may_not_be_looked_at_is_a_question_mark(user_kernel: KernelDriver) 
 @needs(unsharing)
 def test_last_cell_that_left_nothing(ip: InteractiveShell) -> None:
     footprint = Footprint.begin("%%unshare --net", frozenset({"net"}))
+    footprint.begun()
     with unshared("--net", "--uts") as pid:
         footprint.entered(pid)
         number = ino(f"/proc/{pid}/ns/net")
@@ -139,6 +140,7 @@ def test_last_cell_that_left_nothing(ip: InteractiveShell) -> None:
 @needs(unsharing)
 def test_last_cell_that_left_a_namespace() -> None:
     footprint = Footprint.begin("%%unshare --net", frozenset({"net"}))
+    footprint.begun()
     with unshared("--net") as pid:
         footprint.entered(pid)
         fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
@@ -155,6 +157,7 @@ def test_last_cell_that_left_a_namespace() -> None:
 @needs(unsharing)
 def test_a_number_given_to_another_namespace_is_not_mistaken() -> None:
     footprint = Footprint.begin("%%unshare --net", frozenset({"net"}))
+    footprint.begun()
     with unshared("--net") as pid:
         footprint.entered(pid)
         footprint.serials = {"net": 1}  # as if that one had ended and the number come back
@@ -165,6 +168,7 @@ def test_a_number_given_to_another_namespace_is_not_mistaken() -> None:
 @pytest.mark.parametrize("reaped", [True, False])
 def test_a_cell_that_ended_before_it_was_seen(reaped: bool) -> None:
     footprint = Footprint.begin("%unshare --net true", frozenset({"net"}))
+    footprint.begun()
     child = os.posix_spawn("/bin/true", ["true"], os.environ)
     os.waitid(os.P_PID, child, os.WEXITED | (0 if reaped else os.WNOWAIT))
     footprint.entered(child)
