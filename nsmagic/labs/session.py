@@ -60,7 +60,7 @@ def start(lab: Lab) -> Session:
     before = guard.snapshot()
     older = tuple(_watched(own_processes("")))
     os.environ[MARK] = word
-    origin = str(Path.cwd())
+    origin = str(_here() or "/")
     os.chdir(playground)
     return Session(
         lab=lab, word=word, playground=playground, before=before, origin=origin,
@@ -73,13 +73,21 @@ def end(session: Session) -> list[str]:
     removed = [f"process {process}" for process in end_processes(session.word, session.older)]
     if os.environ.get(MARK) == session.word:
         del os.environ[MARK]
-    if Path.cwd() == session.playground or session.playground in Path.cwd().parents:
+    if (here := _here()) is None or here.is_relative_to(session.playground):
         os.chdir(session.origin)
     if session.playground.exists():
         shutil.rmtree(session.playground)
         ledger().forget("directory", str(session.playground))
         removed.append(f"playground {session.playground}")
     return removed
+
+
+def _here() -> Path | None:
+    """Return the current directory; None where the learner removed it, as that of a playground."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return None
 
 
 def _watched(pids: Iterable[int]) -> Iterator[Watched]:

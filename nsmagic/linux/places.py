@@ -10,7 +10,7 @@ from pathlib import Path
 from nsmagic.linux.elf import DamagedError, Elf, foreign_machine, read_head
 from nsmagic.linux.mountinfo import MountLine, read_mountinfo
 from nsmagic.linux.needs import find_program, what_is_missing
-from nsmagic.linux.rooted import walk
+from nsmagic.linux.rooted import walk, working_directory
 from nsmagic.wish.circumstances import Place
 
 _STARTERS = frozenset({"interpreter", "loader"})  # without them execve(2) fails: ENOENT
@@ -24,18 +24,10 @@ def mounts() -> list[MountLine]:
         return []
 
 
-def _here() -> str:
-    """Return the working directory, by a path that leads there also where it has been removed."""
-    try:
-        return str(Path.cwd()).rstrip("/")
-    except FileNotFoundError:
-        return "/proc/self/cwd"
-
-
 def look_up(path: str, root: str = "") -> Place:
     """Return what is known about `path` as a process whose root is `root` sees it."""
     if not path.startswith("/"):
-        path = f"{'' if root else _here()}/{path}"
+        path = f"{'' if root else working_directory().rstrip('/')}/{path}"
     way = walk(path, root)
     real, missing = way.real, way.missing
     above = [mount for mount in mounts() if real.is_relative_to(mount.target)]

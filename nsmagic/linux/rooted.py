@@ -9,6 +9,14 @@ from pathlib import Path
 MOST_LINKS = 40  # path_resolution(7)
 
 
+def working_directory() -> str:
+    """Return the working directory, by a path that leads there also where it has been removed."""
+    try:
+        return os.getcwd()  # noqa: PTH109 - as strings are what steps have
+    except FileNotFoundError:
+        return "/proc/self/cwd"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Way:
     """How far a path leads: `real` on this machine, and the first part that is not there or ""."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from nsmagic.linux.cgroups import own_group
 from nsmagic.linux.namespaces import TYPES, Links, read_links
 from nsmagic.linux.processes import life_of
+from nsmagic.linux.rooted import working_directory
 from nsmagic.linux.subjects import find_pid, links_of
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.isolation import Enter
@@ -78,5 +78,6 @@ def inner_id(outer: int, map_file: Path) -> int | None:
 
 def box_to_be(name: str, types: frozenset[str], *, rooted: bool) -> Target:
     """Return what is known of a box before it exists, for --dry-run."""
-    wd = os.getcwd()  # noqa: PTH109 - a string for a step
-    return Target(box=name, differs=types, inner_uid=0, inner_gid=0, rooted=rooted, wd=wd)
+    return Target(
+        box=name, differs=types, inner_uid=0, inner_gid=0, rooted=rooted, wd=working_directory()
+    )

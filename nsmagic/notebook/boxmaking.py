@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nsmagic.linux import cgroups
+from nsmagic.linux.rooted import working_directory
 from nsmagic.linux.situation import read_situation
 from nsmagic.linux.targets import box_to_be
 from nsmagic.notebook.failures import raise_for
@@ -65,7 +66,7 @@ class Order:
     @property
     def cell(self) -> Request:
         """The request of the cell in the box."""
-        wish = cell_part(self.request.wish, self.name, os.getcwd())  # noqa: PTH109 - a string
+        wish = cell_part(self.request.wish, self.name, working_directory())
         ours = replace(self.request.ours, name=None, replace=False, init=False)
         return replace(self.request, wish=wish, ours=ours)
 

@@ -18,6 +18,7 @@ from typing import Final
 from nsmagic.linux import cgroups, rights
 from nsmagic.linux.cgroups.freezing import is_frozen
 from nsmagic.linux.facts import Facts
+from nsmagic.linux.rooted import working_directory
 from nsmagic.linux.targets import read_target
 from nsmagic.run.boxinit import SIGNALLED
 from nsmagic.run.groups import LiveGroup, groups
@@ -244,7 +245,7 @@ class Boxes:
             self.find(enter.target).refuse_frozen()
         target = read_target(enter, self.names())
         if target is not None and target.box:
-            target = replace(target, wd=os.getcwd())  # noqa: PTH109 - for a step, which has strings
+            target = replace(target, wd=working_directory())
         may = bool(rights.effective_capabilities() >> rights.CAP_SETGID & 1)
         return Entering(enter=enter, target=target, may_set_groups=may)
 

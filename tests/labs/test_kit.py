@@ -169,6 +169,12 @@ class TestMagic:
         assert value(kernel, "word") != first
         kernel.run("%lab reset", raise_error=True)
 
+    @pytest.mark.parametrize("again", ["%lab reset", "%lab start 02\n%lab reset"])
+    def test_a_playground_that_the_learner_removed(self, kernel: KernelDriver, again: str) -> None:
+        kernel.run("import os, shutil\n%lab start 01\nshutil.rmtree(playground)")
+        kernel.run(again, raise_error=True)
+        assert Path(value(kernel, "os.getcwd()")).is_dir()
+
     def test_hints_come_one_by_one_and_progress_knows(self, fresh_kernel: KernelDriver) -> None:
         fresh_kernel.run("%env NSMAGIC_STATE_DIR=" + os.environ["XDG_STATE_HOME"] + "/hints")
         fresh_kernel.run("%lab start 01", raise_error=True)

@@ -352,6 +352,16 @@ def test_output_goes_on_into_the_log(notebook: KernelDriver) -> None:
     assert notebook.wait(run).error is None
 
 
+def test_where_the_working_directory_was_removed(notebook: KernelDriver) -> None:
+    here = value(notebook, "__import__('os').getcwd()")
+    notebook.run("import os, tempfile\nos.chdir(d := tempfile.mkdtemp())\nos.rmdir(d)")
+    try:
+        assert notebook.run("%%unshare --name web --uts\n1", raise_error=True).text == "1"
+        notebook.run("%nsenter -t web true", raise_error=True)
+    finally:
+        notebook.run(f"os.chdir({here!r})", raise_error=True)
+
+
 def test_the_log_begins_anew_where_somebody_removed_it(notebook: KernelDriver) -> None:
     notebook.run("import os, tempfile\nos.chdir(tempfile.mkdtemp())", raise_error=True)
     notebook.run("os.mkfifo('go')\n%unshare --name web --pid", raise_error=True)
