@@ -11,6 +11,8 @@ PORT ?= 8888
 NO_BROWSER ?=
 # more options for pytest, for instance PYTEST="-k timeout -x"
 PYTEST ?=
+# which benchmarks, for instance BENCH="cells boxes", or BENCH=--page for plots and page alone
+BENCH ?=
 
 # Debian's own Python first: tests run as an ordinary user too, and one below /root is closed to it.
 PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.13 python3.12 python3.11; do \
@@ -24,7 +26,7 @@ BIN := .venv/bin
 .PHONY: help
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s'|'
-	@echo '  variables: HOST=$(HOST) PORT=$(PORT) NO_BROWSER=1 (lab); PYTEST="-k word" (test*); PYTHON=$(PYTHON)'
+	@echo '  variables: HOST=$(HOST) PORT=$(PORT) NO_BROWSER=1 (lab); PYTEST="-k word" (test*); BENCH="cells boxes"; PYTHON=$(PYTHON)'
 
 # $(call debian,COMMAND-OR-FILE:PACKAGE ...): installs what is missing, or says what to install.
 define debian
@@ -53,6 +55,10 @@ endef
 
 .venv/test.stamp: pyproject.toml kernelspec/kernel.json .venv/bin/pip
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[test]'
+	@touch $@
+
+.venv/bench.stamp: pyproject.toml kernelspec/kernel.json .venv/bin/pip
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[bench]'
 	@touch $@
 
 .PHONY: lab
@@ -111,8 +117,10 @@ torture-long: .venv/test.stamp ## 1,000 kernels killed, 10,000 cells in one: wri
 	$(BIN)/python -W ignore -m tests.torture.long
 
 .PHONY: bench
-bench: .venv/test.stamp ## the numbers in the documentation, measured here
-	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python "$$b"; done
+bench: .venv/bench.stamp ## measure, and make docs/benchmarks.md of it: 12 minutes on a machine at rest
+	@$(call debian,/usr/bin/chromium:chromium unshare:util-linux lsns:util-linux bwrap:bubblewrap \
+	  runc:runc crun:crun systemd-nspawn:systemd-container)
+	$(BIN)/python -m benchmarks $(BENCH)
 
 .PHONY: lint
 lint: .venv/test.stamp ## ruff and mypy, as the tests run them

@@ -1,57 +1,71 @@
 """What isolating a cell costs, beside what people would type instead, from the same kernel.
 
-The anchor is `subprocess.run(["unshare", "-Urpfn", "--mount-proc", "true"])`.
+The anchors are `subprocess.run(["unshare", ...])` of true(1) and of a new Python.  All run in turn,
+in one kernel, and get the same namespaces: user, pid, net, mount, uts, ipc.
 """
 
 from __future__ import annotations
 
-import sys
-from functools import partial
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from collections.abc import Iterator
 
 from benchmarks.support.kernel import Kernel, kernel
-from benchmarks.support.report import compare, interleaved, publish
+from benchmarks.support.neighbours import PYTHON, Neighbour, neighbours
+from benchmarks.support.report import Figure, Table, barred, interleaved
 
 ANCHOR = "subprocess unshare true"
-PYTHON = "python cell, user+pid+net+mnt+uts+ipc"
-PROGRAM = "program cell, -Urpfn --mount-proc true"
 CLEAN = "subprocess unshare python -c pass"
-
-CELLS = {
-    ANCHOR: "_ = subprocess.run(['unshare', '-Urpfn', '--mount-proc', 'true'])",
-    CLEAN: "_ = subprocess.run(['unshare', '-Urpfn', '--mount-proc', sys.executable, '-cpass'])",
-    PYTHON: "%%unshare -Ur --pid --net --mount --uts --ipc --mount-proc\npass",
-    "python cell, uts": "%%unshare -Ur --uts\npass",
-    PROGRAM: "%unshare -Urpfn --mount-proc true",
-    "%%bash true": "%%bash\ntrue",
+PYTHON_CELL = "Python cell (%%unshare, pass)"
+PROGRAM_CELL = "program cell (%unshare true)"
+UTS_CELL, FRESH_CELL = "Python cell, uts only", "Python cell, --fresh"
+ALL = "-Ur --pid --net --mount --uts --ipc --mount-proc"
+UNSHARE = f"unshare {ALL} --fork".split()
+PLAIN = {
     "empty cell": "pass",
+    "subprocess true": "_ = subprocess.run(['true'])",
+    "%%bash true": "%%bash\ntrue",
+    ANCHOR: f"_ = subprocess.run({[*UNSHARE, 'true']!r})",
+    PROGRAM_CELL: f"%unshare {ALL} true",
+    PYTHON_CELL: f"%%unshare {ALL}\npass",
 }
-BARS = {PYTHON: 2.0, PROGRAM: 1.2}
-BALLAST = "ballast = [os.urandom(1 << 20) for _ in range({megabytes})]"
+PYTHONS = {
+    CLEAN: f"_ = subprocess.run({[*UNSHARE, PYTHON, '-c', 'pass']!r})",
+    PYTHON_CELL: PLAIN[PYTHON_CELL],
+    UTS_CELL: "%%unshare -Ur --uts\npass",
+    FRESH_CELL: f"%%unshare {ALL} --fresh\npass",
+}
+BARS = {PYTHON_CELL: 2.0, PROGRAM_CELL: 1.2}
+PYTHON_BARS = {PYTHON_CELL: 1.0, UTS_CELL: None, FRESH_CELL: None}
+# What they say is not shown, as that of `subprocess unshare` is not: there is none.
+RUN = "_ = subprocess.run({argv!r}, stderr=subprocess.DEVNULL, check=True)"
 
 
-def measure(running: Kernel, runs: int) -> None:
-    """Time the cells in a kernel as it is, then with 4 GB of memory in it.
-
-    Each is run twice and the second time counts, so that none pays for the one before it: after a
-    fork the kernel takes a page fault for every page that it writes to.
-    """
-
-    def seconds(cell: str) -> float:
-        running.seconds(cell)
-        return running.seconds(cell)
-
-    tasks = {name: partial(seconds, cell) for name, cell in CELLS.items()}
-    figures = compare(interleaved(tasks, runs=runs), ANCHOR, BARS)
-    publish("cells", "isolated cells, milliseconds from request to idle", figures)
-    running.seconds(BALLAST.format(megabytes=4096), timeout=300)
-    tasks = {name: tasks[name] for name in (ANCHOR, PROGRAM, PYTHON)}
-    figures = compare(interleaved(tasks, runs=max(5, runs // 4)), ANCHOR, {PROGRAM: 1.2})
-    publish("cells-4gb", "the same with 4 GB of 4 KiB pages in the kernel", figures)
+def measure(*, quick: bool) -> Iterator[Table]:
+    """Time everything in one kernel with pyplot loaded."""
+    with neighbours() as there, kernel() as running:
+        yield from _measure(running, there, runs=2 if quick else 30)
 
 
-if __name__ == "__main__":
-    with kernel() as started:
-        measure(started, int(sys.argv[1]) if len(sys.argv) > 1 else 40)
+def _measure(running: Kernel, there: list[Neighbour], *, runs: int) -> Iterator[Table]:
+    tasks = {name: running.task(cell) for name, cell in (PLAIN | PYTHONS).items()}
+    works = {work: [f"{each.name} {work}" for each in there] for work in ("true", "python -c pass")}
+    for each in there:
+        for work, argv in each.argv.items():
+            tasks[f"{each.name} {work}"] = running.task(RUN.format(argv=argv))
+    optional = tasks.keys() - PLAIN.keys() - PYTHONS.keys()
+    taken = interleaved(tasks, runs=runs, optional=optional)
+    for each in there:
+        if each.missing:
+            taken.missing.update(dict.fromkeys((f"{each.name} {w}" for w in works), each.missing))
+    how = (
+        f"{runs} rounds, every one of these twice a round and timed the second time, in one kernel"
+    )
+
+    def table(name: str, title: str, figures: Iterator[Figure]) -> Table:
+        return Table(name=name, title=title, how=how, figures=tuple(figures))
+
+    names = [*PLAIN, *works["true"]]
+    yield table("cells", "A program in six namespaces", barred(taken.figures(ANCHOR, names), BARS))
+    names = [*PYTHONS, *works["python -c pass"]]
+    yield table(
+        "pythons", "Python in six namespaces", barred(taken.figures(CLEAN, names), PYTHON_BARS)
+    )

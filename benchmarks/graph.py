@@ -1,30 +1,32 @@
-"""From a sample of a cgroup to the pixels of its live graph, in JupyterLab and Chromium.
+"""Live graphs in JupyterLab and Chromium: from a sample to its pixels, and CPU of the kernel.
 
 The kernel's clock is CLOCK_MONOTONIC and the page's is its own; both are told from the wall clock
 of this machine.  Drawn is when the script of the animation frame that drew the sample has ended.
+The anchors are a frame of the same page, and what one would write instead of a live graph: a figure
+of matplotlib drawn anew and sent ten times a second.
 """
 
 from __future__ import annotations
 
-import statistics
-import sys
+import ast
 import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from statistics import quantiles
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.support.report import Figure, Table, ratio_of
+from tests.support.browser import CHROMIUM, Server, open_notebook, serve
 
-from benchmarks.support.report import Figure, publish
-from tests.support.browser import open_notebook, serve
-
-SAMPLES, WARM_UP, BAR = 200, 20, 20.0
-CELLS = (
-    "%load_ext nsmagic",
-    f"%%cgroup mem=64M --plot sleep {(SAMPLES + WARM_UP) // 10 + 8}",
-    """import time
-from nsmagic.notebook.graphs import keeper
-(watched,) = keeper()._watched.values()
-print(watched.track.start + time.time() - time.monotonic())""",
-)
+SAMPLES, WARM_UP = 200, 20
+FRAME, DRAWN, LATE = "a frame of the page", "sample to drawn", "sample to drawn, 95th percentile"
+DRAWN_BAR = 20.0  # ms
+IDLE, MATPLOTLIB, ONE, TWENTY = (
+    "idle kernel", "matplotlib, one figure ten times a second", "one graph", "twenty graphs",
+)  # fmt: skip
+ABOVE = ", less the idle kernel"
+CPU_BARS = {ONE: 2.0, TWENTY: 15.0}  # % of a core, above the idle kernel
 # Each sample's time in seconds of the graph, and when it was drawn by the wall clock.
 WATCH = """(count) => new Promise((done) => {
     let tick = Date.now();
@@ -37,35 +39,148 @@ WATCH = """(count) => new Promise((done) => {
         if (found.length === count) done(found);
     }).observe(graph, { attributes: true, attributeFilter: ['data-at'] });
 })"""
+FRAMES = """(count) => new Promise((done) => {
+    const found = [];
+    const next = (now) => {
+        found.push(now);
+        found.length > count ? done(found) : requestAnimationFrame(next);
+    };
+    requestAnimationFrame(next);
+})"""
+START = """import time
+from nsmagic.notebook.graphs import keeper
+(watched,) = keeper()._watched.values()
+print(watched.track.start + time.time() - time.monotonic())"""
+CPU = """
+import io, os, subprocess, sys, time
+import matplotlib.pyplot as plt
+from IPython.display import Image, display
+from nsmagic.linux.cgroups.group import make_group
+from nsmagic.linux.cgroups.places import Places
+from nsmagic.notebook.graphs import close_graphs, keeper
+from nsmagic.wish.limits import parse_limits
+from nsmagic.wish.panels import USUAL
+WORK = "import time\\nwhile True: bytearray(1 << 20); time.sleep(0.1)"
+limits = parse_limits(["mem=64M", "pids=20", "cpu=50%"])
+rows = [limit.row for limit in limits]
+place = Places().find(rows)
+groups, workers = [], []
+for number in range({count}):
+    groups.append(make_group(place, os.getpid(), f"graph{{number}}", rows))
+    groups[-1].set(limits)
+    workers.append(subprocess.Popen([sys.executable, "-S", "-c", WORK]))
+    groups[-1].add(workers[-1].pid)
+
+def share(act=lambda: None):
+    began, used = time.monotonic(), time.process_time()
+    for tick in range(int(10 * {seconds})):
+        act()
+        time.sleep(max(0, began + (tick + 1) / 10 - time.monotonic()))
+    return 100 * (time.process_time() - used) / (time.monotonic() - began)
+
+def graphs(count):
+    shown = [keeper().open(group, USUAL) for group in groups[:count]]
+    for graph in shown:
+        display(graph)
+    end = time.monotonic() + 20
+    while any(graph.unheard for graph in shown):
+        assert time.monotonic() < end, "no view asked for its graph"
+        time.sleep(0.1)
+    time.sleep(1)
+    taken = share()
+    for graph in shown:
+        graph.close()
+    return taken
+
+figure, axes = plt.subplots(figsize=(6, 2))
+values = []
+shown = display(display_id=True)
+def redraw():
+    values.append(len(values) % 7)
+    axes.clear()
+    axes.plot(values)
+    png = io.BytesIO()
+    figure.savefig(png)
+    shown.update(Image(png.getvalue()))
+
+taken = []
+for _ in range({rounds}):
+    taken.append([share(), share(redraw), graphs(1), graphs({count})])
+plt.close(figure)
+close_graphs()
+for group, worker in zip(groups, workers):
+    group.kill()
+    worker.wait()
+    group.remove()
+"""
 
 
-def idle() -> tuple[int, int]:
-    """Return the clock ticks in which this machine's CPUs had nothing to do, and all of them."""
-    ticks = [int(each) for each in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    return ticks[3] + ticks[4], sum(ticks)
-
-
-def latencies() -> tuple[list[float], float]:
-    """Return the milliseconds of SAMPLES samples, and the share of idle CPU meanwhile."""
+def measure(*, quick: bool) -> Iterator[Table]:
+    """Open a notebook for each of the two."""
+    if not CHROMIUM.exists():
+        why = f"no {CHROMIUM} here"
+        for name, title in (("graph", LATENCY), ("graph-cpu", CPU_TITLE)):
+            missing = Figure(name="live graphs", missing=why)
+            yield Table(name=name, title=title, how="", figures=(missing,))
+        return
     with tempfile.TemporaryDirectory() as home:
         root = Path(home) / "notebooks"
         root.mkdir()
-        with serve(root) as server, open_notebook(server, CELLS, name="graph") as lab:
-            lab.start_all()
-            lab.page.locator(".nsm-graph[data-at]").wait_for()
-            before = idle()
-            drawn = lab.page.evaluate(WATCH, SAMPLES + WARM_UP)
-            rest, ticks = (now - then for now, then in zip(idle(), before, strict=True))
-            lab.wait()
-            start = float(lab.output(2))
-    return [(wall - start - at) * 1e3 for at, wall in drawn[WARM_UP:]], rest / ticks
+        with serve(root) as server:
+            yield _latency(server, 10 if quick else SAMPLES)
+            yield _cpu(server, count=2 if quick else 20, quick=quick)
 
 
-if __name__ == "__main__":
-    taken, rest = latencies()
-    figure = Figure(
-        name="sample to drawn", median=statistics.median(taken), least=min(taken),
-        ratio=statistics.quantiles(taken, n=20)[-1], bar=BAR,
+LATENCY, CPU_TITLE = (
+    "From a sample to its pixels",
+    "CPU of the notebook's kernel, ten samples a second",
+)
+
+
+def _latency(server: Server, samples: int) -> Table:
+    seconds = (samples + WARM_UP) // 10 + 8
+    cells = ["%load_ext nsmagic", f"%%cgroup mem=64M --plot sleep {seconds}", START]
+    with open_notebook(server, cells, name="latency") as lab:
+        lab.start_all()
+        lab.page.locator(".nsm-graph[data-at]").wait_for()
+        drawn = lab.page.evaluate(WATCH, samples + WARM_UP)
+        frames = lab.page.evaluate(FRAMES, 60)
+        lab.wait()
+        start = float(lab.output(2))
+    taken = [(wall - start - at) * 1e3 for at, wall in drawn[WARM_UP:]]
+    late = quantiles(taken, n=20)[-1]
+    frame = Figure.of(FRAME, [b - a for a, b in pairwise(frames)])
+    middle = Figure.of(DRAWN, taken)
+    assert frame.value
+    assert middle.value
+    figures = (
+        frame,
+        replace(middle, anchor=FRAME, ratio=middle.value / frame.value, ours=True),
+        Figure.of(LATE, [late], anchor=FRAME, ratio=late / frame.value, bar=DRAWN_BAR,
+                  judged="value"),
     )  # fmt: skip
-    title = f"{SAMPLES} samples of a live graph (ratio = p95 in ms), CPUs {rest:.0%} idle"
-    publish("graph", title, [figure])
+    how = f"{samples} samples of one graph at 10 Hz, headless Chromium"
+    return Table(name="graph", title=LATENCY, how=how, figures=figures)
+
+
+def _cpu(server: Server, *, count: int, quick: bool) -> Table:
+    seconds, rounds = (0.3, 2) if quick else (3, 3)
+    code = CPU.format(count=count, seconds=seconds, rounds=rounds)
+    with open_notebook(server, ["%load_ext nsmagic", code, "print(taken)"], name="cpu") as lab:
+        lab.run_all(timeout=150)
+        if not lab.output(2):
+            raise RuntimeError(f"the cell failed: {lab.output(1)}")
+        taken = ast.literal_eval(lab.output(2))
+    idle, drawn, *graphs = ([turn[place] for turn in taken] for place in range(4))
+    figures = [Figure.of(IDLE, idle, unit=SHARE), Figure.of(MATPLOTLIB, drawn, unit=SHARE)]
+    for name, runs in zip((ONE, TWENTY), graphs, strict=True):
+        above = [run - rest for run, rest in zip(runs, idle, strict=True)]
+        figures.append(
+            Figure.of(name + ABOVE, above, unit=SHARE, anchor=MATPLOTLIB,
+                      ratio=ratio_of(above, drawn), bar=CPU_BARS[name], judged="value")
+        )  # fmt: skip
+    how = f"{rounds} rounds of {seconds} s each in turn, sampling included, JupyterLab looks on"
+    return Table(name="graph-cpu", title=CPU_TITLE, how=how, figures=tuple(figures))
+
+
+SHARE = "% of a core"

@@ -1,42 +1,44 @@
-"""What `%load_ext nsmagic` costs on top of a running IPython, in fresh kernels."""
+"""What `%load_ext nsmagic` costs in a fresh kernel, beside an extension that does nothing."""
 
 from __future__ import annotations
 
 import os
-import statistics
-import sys
-from pathlib import Path
+from collections.abc import Iterator
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.support.kernel import kernel
+from benchmarks.support.report import Figure, Table, ratio_of
 
-from jupyter_client.manager import start_new_kernel
-
-from benchmarks.support.kernel import Kernel
-from benchmarks.support.report import Figure, publish
-
-BAR = 80.0
-
-
-def once() -> float:
-    """Return the milliseconds of loading, less those of loading an extension that does nothing."""
-    manager, client = start_new_kernel(kernel_name="python3")
-    try:
-        running = Kernel(client)
-        running.seconds("import sys, types; m = sys.modules['empty_ext'] = types.ModuleType('m')")
-        running.seconds("m.load_ipython_extension = lambda shell: None")
-        nothing = running.seconds("%load_ext empty_ext")
-        return (running.seconds("%load_ext nsmagic") - nothing) * 1e3
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
+OURS, NOTHING = "%load_ext nsmagic", "%load_ext of an empty module"
+BAR = 80.0  # ms
+EMPTY = """
+m = sys.modules['empty_ext'] = types.ModuleType('m')
+m.load_ipython_extension = lambda shell: None
+"""
 
 
-if __name__ == "__main__":
+def measure(*, quick: bool) -> Iterator[Table]:
+    """Load both in each of some fresh kernels."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled
-    once()
-    taken = [once() for _ in range(7)]
-    median = statistics.median(taken)
-    figure = Figure(
-        name="%load_ext nsmagic", median=median, least=min(taken), ratio=median, bar=BAR
+    runs = [_once() for _ in range(2 if quick else 10)][1:]
+    nothing, ours = ([run[place] * 1e3 for run in runs] for place in (0, 1))
+    extra = Figure.of(
+        OURS + ", less that", [b - a for a, b in zip(nothing, ours, strict=True)],
+        bar=BAR, judged="value", ours=True,
+    )  # fmt: skip
+    figures = (
+        Figure.of(NOTHING, nothing),
+        Figure.of(OURS, ours, anchor=NOTHING, ratio=ratio_of(ours, nothing), ours=True),
+        extra,
     )
-    publish("load", "extension load, milliseconds on top of IPython (ratio = the same)", [figure])
+    how = f"{len(runs)} fresh kernels, both in each, request to idle"
+    yield Table(name="load", title="Loading the extension", how=how, figures=figures)
+
+
+def _once() -> tuple[float, float]:
+    """Return the seconds of loading nothing, and of loading nsmagic, in one kernel."""
+    with kernel("", imports="types") as running:
+        running.seconds(EMPTY)
+        return running.seconds(NOTHING_CELL), running.seconds(OURS)
+
+
+NOTHING_CELL = "%load_ext empty_ext"
