@@ -37,7 +37,9 @@ class Figure:
     @classmethod
     def of(cls, name: str, runs: Sequence[float], **more: Any) -> Self:
         """Return the figure of `runs`, which are in its unit."""
-        low, _, high = statistics.quantiles(runs) if len(runs) > 1 else (runs[0],) * 3
+        low, _, high = (
+            statistics.quantiles(runs, method="inclusive") if len(runs) > 1 else (runs[0],) * 3
+        )
         return cls(name=name, value=statistics.median(runs), low=low, high=high, **more)
 
     @property
