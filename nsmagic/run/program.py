@@ -1,4 +1,4 @@
-"""A program cell between the spawner's fork and execve(2)."""
+"""A program cell between the spawner's fork and execve(2), where no launcher does it."""
 
 from __future__ import annotations
 

@@ -267,7 +267,7 @@ static struct order *receive(void)
 	if (got <= 0 || rights.size != 16 + 4 * FDS)
 		end(255);
 	read_whole(ORDERS, base + got, sizeof *order - got);
-	if (order->size > sizeof base)
+	if (order->size < sizeof *order || order->size > sizeof base)
 		end(255);
 	read_whole(ORDERS, base + sizeof *order, order->size - sizeof *order);
 	return order;
