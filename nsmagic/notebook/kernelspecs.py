@@ -28,6 +28,9 @@ from nsmagic.wish.plan import Plan
 LAB: Final = "nsmagic"
 PROVISIONER: Final = "nsmagic-provisioner"
 _PROVISIONER_KEY: Final = "kernel_provisioner"
+_NO_DEBUGGER: Final = (
+    "Jupyter's debugger is off in it: it talks over lo, which is down in a new network namespace"
+)
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _PLACE: Final = re.compile(r"\{(resource_dir|prefix)\}")
 
@@ -92,7 +95,8 @@ def isolate(
         "metadata": _metadata(old.metadata, plan.isolation.namespaces, provisioned),
     }
     written = _write(spec, Path(old.resource_dir), boxing.name, place)
-    return replace(written, notes=plan.notes)
+    off = old.metadata.get("debugger") and not spec["metadata"]["debugger"]
+    return replace(written, notes=(*plan.notes, *([_NO_DEBUGGER] if off else [])))
 
 
 def plan_of(base: str, boxing: Boxing) -> Plan:
@@ -204,7 +208,7 @@ def _metadata(
     if provisioned:
         new[_PROVISIONER_KEY] = {"provisioner_name": PROVISIONER, "config": {}}
     if "net" in namespaces and new.get("debugger"):
-        new["debugger"] = False  # debugpy talks over 127.0.0.1, and `lo` is down in there
+        new["debugger"] = False  # JupyterLab then greys its button out
     return new
 
 

@@ -356,7 +356,7 @@ from nsmagic.wish.rootfs import RootfsWish
 from nsmagic.notebook.boxing import Boxing
 from nsmagic.notebook.kernelspecs import Place, isolate
 done = isolate("python3", Boxing(name="mine", unshare="--pid --mount-proc --net"), Place(user=True))
-print(*done.notes)
+print(done.notes[0])
 cells = ["import os, socket", "os.getpid(), os.getuid(), socket.if_nameindex()"]
 notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
 NotebookClient(notebook, kernel_name="mine", timeout=60).execute()
