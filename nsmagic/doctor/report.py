@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import nsmagic
-from nsmagic.doctor.checks import GROUPS
+from nsmagic.doctor.checks import GROUPS, TOOLS
 from nsmagic.doctor.examine import Examiner, examine
 from nsmagic.doctor.groups import examine_groups
 from nsmagic.doctor.verdict import Verdict, Way
@@ -86,14 +86,24 @@ class Report:
         return not any(lab.missing for lab in self.labs)
 
 
+# Places in which nothing helps but to leave them, and for which groups of checks that is so: on
+# Binder nobody is root or starts a container; in a box with a profile a program may be installed.
+_ONLY_WAY: Final[dict[str, frozenset[str]]] = {
+    "binder": frozenset(GROUPS),
+    "profile": frozenset(GROUPS) - {TOOLS},
+}
+
+
 def make_report() -> Report:
     """Try everything; labs are added by who knows them (`lab_verdict`)."""
     examiner = Examiner()
     verdicts = [*examine(), *examine_groups()]
     verdicts.sort(key=lambda each: GROUPS.index(each.group))
-    if examiner.facts.container == "binder":  # where nobody is root and starts no container
-        start = examiner.facts.start
-        verdicts = [replace(v, fix=start) if v.state == "refused" else v for v in verdicts]
+    only = _ONLY_WAY.get(examiner.facts.container, frozenset())
+    verdicts = [
+        replace(v, fix=examiner.facts.start) if v.state == "refused" and v.group in only else v
+        for v in verdicts
+    ]
     return Report(system=_system(examiner), verdicts=tuple(verdicts))
 
 
