@@ -24,14 +24,14 @@ from nsmagic.notebook.connection import Connection
 from nsmagic.notebook.links import LastWords
 from nsmagic.notebook.meeting import front_place, meeting
 from nsmagic.notebook.relay import Relay
-from nsmagic.run.channel import Channel, Frame
+from nsmagic.run.listener import Silent
 from nsmagic.run.result import Result
 from nsmagic.run.sandbox import Sandbox
 from nsmagic.run.spawned import SpawnLauncher
 from nsmagic.run.spawning import close_spawner, spawner
 from nsmagic.run.tree import Tree
 from nsmagic.wish import steps
-from nsmagic.wish.errors import ChannelError, NsmagicError
+from nsmagic.wish.errors import NsmagicError
 from nsmagic.wish.plan import Plan
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _TAIL: Final = 2000  # bytes of what the kernel wrote last
 TEXT: Final = "NSMAGIC_REFUSAL"  # environment of `nsmagic.notebook.refused`
 
 
-class ToLog:
+class ToLog(Silent):
     """What the kernel's process itself writes goes where our own output goes: the server's log."""
 
     def __init__(self) -> None:
@@ -53,20 +53,6 @@ class ToLog:
         self.tail = (self.tail + data)[-_TAIL:]
         with suppress(OSError):  # a log that is gone
             os.write(1 if stream == "stdout" else 2, data)
-
-    def message(self, frame: Frame, channel: Channel) -> None:  # noqa: ARG002
-        """Refuse it: a program has nothing to say."""
-        raise ChannelError(f"the kernel sent a frame {frame.kind!r}")
-
-    def ready(self, result: Result) -> None:
-        """Nothing is shown."""
-
-    def deadline(self) -> float | None:
-        """Nothing is ever due."""
-        return None
-
-    def tick(self) -> None:
-        """Nothing is ever due."""
 
 
 class BoxedKernel:
