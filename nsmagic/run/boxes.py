@@ -141,7 +141,9 @@ class Box(Facts):
 
     @property
     def alive(self) -> bool:
-        """Whether its init still runs."""
+        """Whether its init still runs and it was not removed."""
+        if self._setup.launcher.cell_fd < 0:
+            return False
         poller = select.poll()
         poller.register(self._setup.launcher.cell_fd, select.POLLIN)
         return not poller.poll(0)

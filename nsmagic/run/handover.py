@@ -16,6 +16,7 @@ class ToParent:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self.parent = os.getppid()  # before it could end unnoticed: credentials still are the same
 
     def tell(self, pid: int, *, kept: bool) -> None:
         """Say the PID of the process that goes on."""

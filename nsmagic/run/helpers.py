@@ -23,8 +23,8 @@ _FORGOTTEN = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 class Helper:
     """One: first it waits for orders, then it sets one program cell up.
 
-    `launches` if it is the launcher.  `cell` is the PID that runs the program, 0 while that is the
-    helper itself; `kept` tells that the helper stays to keep the cell's tree.  `box` is the box
+    `launches` if it is the launcher.  `cell` is the PID that runs the program, 0 while there is
+    none; `kept` tells that the helper stays to keep the cell's tree.  `box` is the box
     whose init it is, `inside` the one that the cell is in.
     """
 

@@ -7,6 +7,7 @@ child when orphaned.  What can still escape: a tree that kills its keeper first.
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections import defaultdict
 from collections.abc import Collection
@@ -21,27 +22,48 @@ from nsmagic.run.joining import held
 KEEPER_SIGNALS: Final = {signal.SIGCHLD, signal.SIGUSR1}
 
 
-def keep_tree(cell: int, channel: Channel) -> NoReturn:
+def keep_tree(cell: int, channel: Channel, parent: int) -> NoReturn:
     """Wait for the cell's process, report its wait status, kill all it left, and exit.
 
     Called in the process that forked the cell, with KEEPER_SIGNALS blocked.  The report also
-    counts the processes that were left.
+    counts the processes that were left.  When `parent` is not our parent any more, the tree ends.
     """
     proc = held("/proc", os.O_RDONLY)
-    parent = os.getppid()
     os.setsid()  # out of the kernel's group, which the stop button signals
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGUSR1)
     for fd in (0, 1, 2):
         os.close(fd)
-    status = None
-    while status is None and os.getppid() == parent:
-        signal.sigwait(KEEPER_SIGNALS)
-        status = _reap(cell)
-    left = kill_descendants(os.getpid(), proc)
+    status = _wait_for_end(cell, parent)
+    reaped: dict[int, int] = {}
+    left = kill_descendants(os.getpid(), proc, reaped=reaped)
+    status = reaped.get(cell) if status is None else status
     if status is not None:
         with suppress(OSError):  # our parent may be gone, and nobody left to be told
             channel.send("cell_status", status=status, left=left)
     os._exit(0)
+
+
+def _wait_for_end(cell: int, parent: int) -> int | None:
+    """Wait for the end of the cell's process or of our parent; return the wait status, if known.
+
+    It is not as long as a tracer has not taken note of the end, ptrace(2): a daemon of the cell.
+    Nor is there a SIGCHLD then, but the pidfd tells.
+    """
+    wake, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    poller = select.poll()
+    for fd in (wake, os.pidfd_open(cell)):
+        poller.register(fd, select.POLLIN)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    for number in KEEPER_SIGNALS:
+        signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, KEEPER_SIGNALS)
+    while (status := _reap(cell)) is None and os.getppid() == parent:
+        ready = {fd for fd, _ in poller.poll()}
+        if wake in ready:
+            os.read(wake, 4096)
+        if ready - {wake}:
+            return _reap(cell)
+    return status
 
 
 def _reap(cell: int) -> int | None:
@@ -54,31 +76,42 @@ def _reap(cell: int) -> int | None:
     return found
 
 
-def kill_descendants(root: int, proc: int, keepers: Collection[int] = ()) -> int:
+def kill_descendants(
+    root: int, proc: int, keepers: Collection[int] = (), *, reaped: dict[int, int] | None = None
+) -> int:
     """Stop, then kill every descendant of `root`, our own process, until no child is left.
 
     Stopping first keeps a fork bomb from running away.  `keepers` are not stopped and are killed
     last: if somebody kills us meanwhile, they do the same.  `proc` is a descriptor of a /proc in
-    which `root` is visible under this number.  Returns how many were killed.
+    which `root` is visible under this number.  Returns how many were killed; wait statuses go into
+    `reaped`.
     """
     killed: set[int] = set()
+    statuses = {} if reaped is None else reaped
     with suppress(ChildProcessError):
         while True:
-            os.waitpid(-1, os.WNOHANG)  # asks whether there is any child
+            _reap_all(statuses)
             stopped: set[int] = set()
             while fresh := descendants(root, proc) - stopped - set(keepers):
                 for pid in fresh:
                     _signal(pid, signal.SIGSTOP)
                 stopped |= fresh
             spared = descendants(root, proc).intersection(keepers)
+            if not stopped and not spared:
+                _reap_all(statuses)  # who died since
+                break  # what is left now are dead whose tracers are not ours to end
             for pid in (*stopped, *spared):
                 _signal(pid, signal.SIGKILL)
             killed |= stopped | spared
             # Not as often as were killed: a parent that ignores SIGCHLD took its dead with it.
-            os.waitpid(-1, 0)
-            while os.waitpid(-1, os.WNOHANG)[0] != 0:
-                pass
+            pid, statuses[pid] = os.waitpid(-1, 0)
     return len(killed)
+
+
+def _reap_all(statuses: dict[int, int]) -> None:
+    """Reap who is dead; ChildProcessError if there is no child left, dead or alive."""
+    while (reaped := os.waitpid(-1, os.WNOHANG))[0] != 0:
+        statuses[reaped[0]] = reaped[1]
 
 
 def kill_tree(root: int) -> None:

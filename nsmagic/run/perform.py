@@ -28,6 +28,8 @@ from nsmagic.wish.steps import Step
 class Handover(Protocol):
     """How our parent learns of the process that goes on after a Fork step."""
 
+    parent: int  # its PID
+
     def tell(self, pid: int, *, kept: bool) -> None:
         """Say its PID; `kept` if the process that forked it stays (see `nsmagic.run.keeper`)."""
 
@@ -137,7 +139,7 @@ def _fork_plainly(keep: bool, cgroup: int | None, channel: Channel, handover: Ha
     if pid:
         handover.tell(pid, kept=keep)
         if keep:
-            keep_tree(pid, channel)
+            keep_tree(pid, channel, handover.parent)
         while True:  # killed by who hears of `pid`: an end of ours could be seen before the word
             signal.pause()
     if keep:

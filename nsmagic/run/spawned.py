@@ -96,3 +96,4 @@ class SpawnLauncher:
         if self.cell_fd >= 0:
             wait_readable(self.cell_fd, CLOSE_SECONDS)
             os.close(self.cell_fd)
+            self.cell_fd = -1

@@ -140,6 +140,7 @@ class Spawner:
                 with suppress(OSError):  # removed meanwhile
                     self.guards[helper.box].hold()
             if fork is None:
+                helper.cell = pid
                 introduce(pid, channel)
             with suppress(BrokenPipeError):  # killed by somebody: its end tells the rest
                 helper.send(frame.buffers[0], fds)
@@ -240,7 +241,8 @@ class Spawner:
         """Kill every process and remove every cgroup of the dead kernel's cells."""
         for guard in self.guards.values():
             guard.kill()
-        keepers = [pid for pid, helper in self.helpers.items() if helper.kept]
+        # Also those that may become one: it is not known before we hear of their cell.
+        keepers = [pid for pid, helper in self.helpers.items() if helper.kept or not helper.cell]
         kill_descendants(os.getpid(), os.open("/proc", os.O_RDONLY | os.O_CLOEXEC), keepers)
         for guard in self.guards.values():
             guard.remove()

@@ -63,7 +63,7 @@ if child == 0:
     signal.pthread_sigmask(signal.SIG_BLOCK, keeper.KEEPER_SIGNALS)
     text = "for i in 1 2 3; do (setsid sleep 1000 &); done; echo ready >&2; sleep 1000"
     cell = subprocess.Popen(["bash", "-c", text], stdout=subprocess.DEVNULL, stderr=theirs)
-    keeper.keep_tree(cell.pid, Channel(theirs))
+    keeper.keep_tree(cell.pid, Channel(theirs), os.getppid())
 assert ours.recv(6) == b"ready\\n"
 proc = os.open("/proc", os.O_RDONLY)
 print(*keeper.descendants(os.getpid(), proc), flush=True)
