@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -96,7 +98,8 @@ class RunningCell:
         self._listener.asking = self._sandbox.asking
         button.aim(self._stop)
         try:
-            self._sandbox.start()
+            with self._in_its_box():
+                self._sandbox.start()
         except BaseException as refused:
             if self._plot is not None:  # its group was made, and nothing will run in it
                 self._plot.finish()
@@ -108,6 +111,27 @@ class RunningCell:
             from nsmagic.run.groups import groups
 
             groups().live[self._planned.group.name] = self._planned
+
+    @contextmanager
+    def _in_its_box(self) -> Generator[None]:
+        """Say so if the box that the cell is in was removed while it started."""
+        try:
+            yield
+        except (OSError, StepError) as error:
+            if self._has_its_box:
+                raise
+            raise self._without_its_box() from error
+
+    @property
+    def _has_its_box(self) -> bool:
+        return self.box is None or self.box.alive
+
+    def _without_its_box(self) -> NsmagicError:
+        name = "" if self.box is None else self.box.name
+        return NsmagicError(
+            f"the box {name!r} ended while {self._name} was starting in it",
+            hint="Run the cell that made it again.",
+        )
 
     def _planned_plot(self) -> CellPlot | None:
         """Return the graph of --plot, which the cell's group begins and ends; WishError if none."""
@@ -187,7 +211,11 @@ class RunningCell:
     def _pump(self) -> Result:
         refused = None
         try:
-            return self._sandbox.finish()
+            with self._in_its_box():
+                result = self._sandbox.finish()
+            if result.killed_by and not result.spent and not self._has_its_box:
+                raise self._without_its_box()
+            return result
         except StepError as error:
             refused = error
             raise

@@ -106,6 +106,26 @@ def test_a_hostname_set_in_one_cell_is_read_in_the_next(notebook: KernelDriver) 
     assert os.uname().nodename != "inside"
 
 
+@pytest.mark.parametrize("body", ["", " true"], ids=["python", "program"])
+def test_a_box_that_is_removed_while_a_cell_starts(notebook: KernelDriver, body: str) -> None:
+    notebook.run("%unshare --name web --pid --mount-proc", raise_error=True)
+    notebook.run(
+        "from nsmagic.run.boxes import boxes\n"
+        "from nsmagic.run.tree import Tree\n"
+        "begin = Tree.begin\n"
+        "def remove_it_first(tree):\n"
+        "    Tree.begin = begin\n"
+        "    boxes().remove('web')\n"
+        "    tree.begin()\n"
+        "Tree.begin = remove_it_first",
+        raise_error=True,
+    )
+    run = notebook.run(f"%%nsenter -t web{body}\n1")
+    what = "true" if body else "the cell"
+    assert f"the box 'web' ended while {what} was starting in it" in message(run)
+    assert notebook.run("%box").status == "ok"
+
+
 def test_cells_are_processes_of_the_box(notebook: KernelDriver) -> None:
     notebook.run("import os\n%unshare --name web --pid --mount-proc", raise_error=True)
     first, second = (
