@@ -68,7 +68,7 @@ def run_twin(name: str, words: Sequence[str]) -> int:
             print(shell_help(name), end="")
             return 0
         _refuse_notebook(ours)
-        argv = program or (os.environ.get("SHELL", "/bin/sh"),)
+        argv = program or (os.environ.get("SHELL") or "/bin/sh",)
         with group_of(wish, ours) as group:
             plan = _plan(settle(wish), ours, argv, group)
             if ours.dry_run:

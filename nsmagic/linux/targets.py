@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nsmagic.linux.cgroups import own_group
+from nsmagic.linux.facts import Facts
 from nsmagic.linux.namespaces import TYPES, Links, read_links
 from nsmagic.linux.processes import life_of
 from nsmagic.linux.rooted import working_directory
@@ -26,14 +27,18 @@ def read_target(enter: Enter, boxes: Mapping[int, str], proc: str = "/proc") -> 
         return None
     pid = find_pid(enter.target, boxes, proc)
     try:
-        start, alive = life_of(pid, proc)
-    except (FileNotFoundError, ProcessLookupError):
-        start, alive = 0, False
+        return _read(enter.target, pid, proc)
+    except (FileNotFoundError, ProcessLookupError):  # it may end while we look
+        raise WishError(f"there is no process {pid}") from None
+
+
+def _read(word: str, pid: int, proc: str) -> Target:
+    start, alive = life_of(pid, proc)
     if not alive:
-        raise WishError(f"there is no process {pid}")
+        raise ProcessLookupError
     own, theirs = read_links(f"{proc}/self"), links_of(pid, proc)
     target = Target(
-        pid=pid, start=start, box="" if enter.target.isdecimal() else enter.target,
+        pid=pid, start=start, box="" if word.isdecimal() else word,
         differs=_different(own, theirs), cgroup=_cgroup(proc, pid),
         rooted=not Path(f"{proc}/{pid}/root/").samefile("/"),
     )  # fmt: skip
@@ -53,17 +58,13 @@ def _cgroup(proc: str, pid: int) -> str | None:
 
 def _with_ids(target: Target, proc: str) -> Target:
     """Add whom the target runs as, as we number users and as its own user namespace does."""
-    fields = {}
-    with open(f"{proc}/{target.pid}/status", encoding="utf-8", errors="replace") as status:
-        for line in status:
-            name, _, value = line.partition(":")
-            if name in {"Uid", "Gid"}:
-                fields[name.lower()] = int(value.split()[1])
-    inner = {
-        f"inner_{kind}": inner_id(number, Path(f"{proc}/{target.pid}/{kind}_map"))
-        for kind, number in fields.items()
-    }
-    return replace(target, **fields, **inner)  # type: ignore[arg-type]
+    status = Facts(target.pid, proc).status()
+    uid, gid = (int(status[name].split()[1]) for name in ("Uid", "Gid"))
+    maps = Path(proc, str(target.pid))
+    return replace(
+        target, uid=uid, gid=gid,
+        inner_uid=inner_id(uid, maps / "uid_map"), inner_gid=inner_id(gid, maps / "gid_map"),
+    )  # fmt: skip
 
 
 def inner_id(outer: int, map_file: Path) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +12,7 @@ from nsmagic.linux.cgroups.hierarchies import Hierarchies, Hierarchy, read_hiera
 from nsmagic.linux.cgroups.limiting import Reading
 from nsmagic.linux.cgroups.places import survey
 from nsmagic.linux.cgroups.walking import below, processes_below
-from nsmagic.notebook.tables import Cell, Column, Table
+from nsmagic.notebook.tables import Cell, Column, Table, Tone
 from nsmagic.run.groups import LiveGroup
 from nsmagic.wish.limits import BY_KEY, METRICS, Metric, Sample, human_size, values_of
 
@@ -54,13 +54,12 @@ def _group_row(name: str, live: LiveGroup) -> tuple[Entry, ...]:
     )
 
 
-def _against(used: float | None, limit: float | None, show: object) -> Entry:
+def _against(used: float | None, limit: float | None, show: Callable[[float], str]) -> Entry:
     """Return `█████░░░░░ 32 MiB of 64 MiB`, or the usage alone where nothing limits it."""
-    assert callable(show)
     if used is None:
         return ""
     if limit is None:
-        return str(show(used))
+        return show(used)
     part = used / limit if limit else 1.0
     filled = min(_BAR, round(part * _BAR))
     text = f"{'█' * filled}{'░' * (_BAR - filled)} {show(used)} of {show(limit)}"
@@ -104,7 +103,7 @@ def _limit_rows(group: Cgroup, keys: frozenset[str]) -> Iterator[tuple[Entry, ..
         rare = reading.is_default and "." in reading.row.key  # and nobody set it
         if reading.row.key not in keys if keys else rare:
             continue
-        tone = "dim" if reading.is_default else "plain"
+        tone: Tone = "dim" if reading.is_default else "plain"
         cells = (
             reading.row.key,
             "\n".join(filter(None, (_shown(reading), _binds(reading)))),
@@ -112,7 +111,7 @@ def _limit_rows(group: Cgroup, keys: frozenset[str]) -> Iterator[tuple[Entry, ..
             "\n".join(reading.limit.spelled(1, others)) or "-",
             reading.row.meaning,
         )
-        yield tuple(Cell(text=text, tone=tone) for text in cells)  # type: ignore[arg-type]
+        yield tuple(Cell(text=text, tone=tone) for text in cells)
 
 
 def _metric_rows(group: Cgroup, keys: frozenset[str]) -> Iterator[tuple[Entry, ...]]:

@@ -73,7 +73,7 @@ def _draw() -> None:
 
 
 def import_nothing_more() -> None:
-    """Keep the interpreter from importing any file of the new root, see HINT."""
+    """Keep the interpreter from importing any file of the new root, see _HINT."""
     files: Any = importlib.machinery.PathFinder
     sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not files]
     sys.path_importer_cache.clear()
@@ -105,4 +105,4 @@ def explain(error: BaseException | None) -> None:
 
 
 def _shells() -> set[str]:
-    return {"/bin/sh", os.environ.get("SHELL", "/bin/sh"), "bash", "sh"}
+    return {"/bin/sh", os.environ.get("SHELL") or "/bin/sh", "bash", "sh"}

@@ -84,9 +84,7 @@ class Order:
     keys: frozenset[str] = frozenset()
 
 
-def read_cgroup(
-    line: str | Sequence[str], _names: Names
-) -> tuple[Isolation, Ours, tuple[str, ...]]:
+def read_cgroup(line: str | Sequence[str], names: Names) -> tuple[Isolation, Ours, tuple[str, ...]]:
     """Read one line of a stack, to be united with others and then settled.  Raises WishError."""
     words = _words(line)
     if words[:1] and words[0] in _BY_WORD:
@@ -94,7 +92,7 @@ def read_cgroup(
             f"%%cgroup takes limits, and {words[0]} is a verb of %cgroup",
             hint=f"A verb stands in a line of its own: {_BY_WORD[words[0]].usage}",
         )
-    parsed = parse(CGROUP, words, _names)
+    parsed = parse(CGROUP, words, names)
     wish = Isolation(cgroup=True, limits=parse_limits(parsed.among))
     return wish, parsed.ours, parsed.program
 

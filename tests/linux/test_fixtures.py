@@ -14,6 +14,9 @@ from nsmagic.linux.namespaces import NamespaceId, nsfs_device, parse_link, read_
 from nsmagic.linux.nsfs import read_bound
 from nsmagic.linux.processes import read_command, read_process
 from nsmagic.linux.surroundings import Difference, Surroundings, differences, read_surroundings
+from nsmagic.linux.targets import read_target
+from nsmagic.wish.errors import WishError
+from nsmagic.wish.isolation import Enter
 from tests.linux.making import FIRST, add_process, link_all
 
 NSFS = "70 29 0:4 {root} {target} rw shared:9 - nsfs nsfs rw\n"
@@ -111,6 +114,13 @@ def test_a_child_may_have_a_lower_number_than_its_parent(tmp_path: Path) -> None
         add_process(tmp_path, pid, ppid=ppid)
     (tmp_path / "self").symlink_to("12")
     assert [each.pid for each in Facts(12, str(tmp_path)).processes()] == [5, 12, 40]
+
+
+def test_a_process_that_goes_while_it_is_looked_at_is_none(tmp_path: Path) -> None:
+    add_process(tmp_path, 5)  # which has no root and no status any more
+    (tmp_path / "self").symlink_to("5")
+    with pytest.raises(WishError, match="there is no process 5"):
+        read_target(Enter(target="5"), {}, str(tmp_path))
 
 
 def test_bound_files(tmp_path: Path) -> None:
