@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from nsmagic.linux.facts import Facts
 from nsmagic.wish.capabilities import has
 
 _LONGEST: Final = 60  # characters of a command line that a message shows
+_PF_EXITING: Final = 0x4  # in the flags of proc_pid_stat(5): include/linux/sched.h
 
 
 class Gone(Exception):
@@ -28,6 +32,7 @@ class ProcessFacts:
     def __init__(self, pid: int, name: str = "") -> None:
         self.pid = pid
         self.name = name or str(pid)
+        self._facts = Facts(pid)
         self._started = self._stat()[19]
 
     def __repr__(self) -> str:
@@ -36,17 +41,21 @@ class ProcessFacts:
     def _gone(self) -> Gone:
         return Gone(f"{self.name}: there is no process {self.pid} any more")
 
-    def _read(self, file: str) -> str:
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """Raise Gone where Linux says that there is no such process."""
         try:
-            return Path(f"/proc/{self.pid}/{file}").read_text(errors="surrogateescape")
+            yield
         except (FileNotFoundError, ProcessLookupError):
             raise self._gone() from None
 
+    def _read(self, file: str) -> str:
+        with self._looking():
+            return Path(f"/proc/{self.pid}/{file}").read_text(errors="surrogateescape")
+
     def _link(self, file: str) -> str:
-        try:
+        with self._looking():
             return os.readlink(f"/proc/{self.pid}/{file}")
-        except (FileNotFoundError, ProcessLookupError):
-            raise self._gone() from None
 
     def _stat(self) -> list[str]:
         # Fields of proc_pid_stat(5) from the state on: a name may hold spaces and parentheses.
@@ -63,6 +72,17 @@ class ProcessFacts:
         except Gone:
             return False
         return True
+
+    @property
+    def ending(self) -> bool:
+        """Whether it has ended, or ends: it was killed, and Linux is not done with it yet."""
+        try:
+            status, stat = self.status, self._stat()
+        except Gone:
+            return True
+        pending = int(status["SigPnd"], 16) | int(status["ShdPnd"], 16)  # see proc_pid_status(5)
+        killed = pending >> (signal.SIGKILL - 1) & 1
+        return bool(stat[0] in "ZX" or int(stat[6]) & _PF_EXITING or killed)
 
     @property
     def age(self) -> float:
@@ -106,8 +126,8 @@ class ProcessFacts:
     @property
     def status(self) -> Mapping[str, str]:
         """The lines of proc_pid_status(5) by name."""
-        lines = (line.partition(":") for line in self._read("status").splitlines())
-        return {name: value.strip() for name, _, value in lines}
+        with self._looking():
+            return self._facts.status()
 
     @property
     def threads(self) -> int:
@@ -129,7 +149,5 @@ class ProcessFacts:
         return has(int(self.status["CapEff"], 16), capability)
 
     def _list(self, directory: str) -> list[str]:
-        try:
+        with self._looking():
             return os.listdir(f"/proc/{self.pid}/{directory}")
-        except (FileNotFoundError, ProcessLookupError):
-            raise self._gone() from None

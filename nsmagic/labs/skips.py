@@ -15,7 +15,7 @@ _OF_MAGIC: Final = {"cgroup": "cgroups", "chroot": "chroot"}
 _OF_OPTION: Final = {"mount": "mount", "uts": "uts", "ipc": "ipc", "net": "net", "pid": "pid",
                      "user": "user", "cgroup": "cgroupns", "time": "time"}  # fmt: skip
 _OF_LIMIT: Final = {"memhigh": "memhigh", "memory.high": "memhigh"}
-_ISOLATED: Final = (["unshare"], ["cgroup"], ["chroot"], ["nsenter"])
+_ISOLATED: Final = re.compile(r"%%?(unshare|cgroup|chroot|nsenter)\b")
 # These look and need nothing.
 _LOOKS: Final = re.compile(r"%cgroup\s*(controllers|tree|off)?\s*")
 
@@ -39,14 +39,14 @@ class Skips:
         for line in lines:
             if line.startswith("%") and (why := self._refused(line)):
                 return [f"print({'SKIP: ' + why!r})\n"]
-            self._ran |= line.lstrip("%").split(maxsplit=1)[:1] in _ISOLATED and line[0] == "%"
+            self._ran |= _ISOLATED.match(line) is not None and not _LOOKS.fullmatch(line)
             if line.strip() and not line.startswith(("#", "%%", "%cgroup")):
                 break
         return lines
 
     def _refused(self, line: str) -> str:
         magic, *words = line.lstrip("%").split() or [""]
-        if _LOOKS.fullmatch(line):
+        if magic == "lab" or _LOOKS.fullmatch(line):
             return ""
         named = words[words.index("--name") + 1] if "--name" in words[:-1] else ""
         for box in self._boxes & set(words) - {named}:

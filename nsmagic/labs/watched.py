@@ -12,8 +12,9 @@ from typing import Final
 from nsmagic.labs.process import Gone, ProcessFacts
 from nsmagic.linux.cgroups.group import Cgroup
 from nsmagic.linux.cgroups.hierarchies import read_hierarchies
-from nsmagic.linux.mountinfo import MountLine, read_mountinfo
+from nsmagic.linux.mountinfo import MountLine
 from nsmagic.linux.namespaces import TYPES, NamespaceId, read_links
+from nsmagic.wish.isolation import IdMap
 from nsmagic.wish.limits import LIMITS
 
 # /proc/PID/net/tcp: state 0A is LISTEN, and the port is the hexadecimal end of the local address.
@@ -61,10 +62,8 @@ class Watched(ProcessFacts):
     @property
     def namespaces(self) -> Mapping[str, NamespaceId]:
         """The namespaces it is in, by type."""
-        try:
-            links = read_links(f"/proc/{self.pid}")
-        except (FileNotFoundError, ProcessLookupError):
-            raise self._gone() from None
+        with self._looking():
+            links = self._facts.ns()
         return {kind: links[kind] for kind in TYPES if kind in links}
 
     def shares(self, kind: str, other: Watched) -> bool:
@@ -74,10 +73,8 @@ class Watched(ProcessFacts):
     @property
     def mounts(self) -> tuple[MountLine, ...]:
         """What is mounted, as it sees it, in the order of mounting."""
-        try:
-            return tuple(read_mountinfo(self.pid))
-        except (FileNotFoundError, ProcessLookupError):
-            raise self._gone() from None
+        with self._looking():
+            return tuple(self._facts.mountinfo())
 
     @property
     def root(self) -> Path:
@@ -92,10 +89,8 @@ class Watched(ProcessFacts):
     @property
     def own_root(self) -> bool:
         """Whether its root directory is another one than ours."""
-        try:
+        with self._looking():
             theirs = self.root.stat()
-        except (FileNotFoundError, ProcessLookupError):
-            raise self._gone() from None
         ours = Path("/").stat()
         return (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino)
 
@@ -118,19 +113,17 @@ class Watched(ProcessFacts):
         return found
 
     @property
-    def uid_map(self) -> tuple[tuple[int, int, int], ...]:
-        """The lines of its uid_map: inside, outside, count."""
-        rows = (line.split() for line in self._read("uid_map").splitlines())
-        return tuple((int(inside), int(outside), int(count)) for inside, outside, count in rows)
+    def uid_map(self) -> tuple[IdMap, ...]:
+        """The lines of its uid_map: `inner`, `outer`, `count`."""
+        with self._looking():
+            return self._facts.uid_map()
 
     @property
     def cgroups(self) -> Mapping[str, str]:
         """Its cgroup by controller, "" for the cgroup v2 hierarchy, as in proc_pid_cgroup(5)."""
-        found: dict[str, str] = {}
-        for line in self._read("cgroup").splitlines():
-            _, controllers, path = line.split(":", 2)
-            found |= dict.fromkeys(controllers.split(","), path)
-        return found
+        with self._looking():
+            groups = self._facts.cgroup()
+        return {word: path for words, path in groups.items() for word in words.split(",")}
 
     @property
     def group(self) -> Cgroup:
@@ -165,8 +158,8 @@ class Watched(ProcessFacts):
     @property
     def links(self) -> frozenset[str]:
         """The names of the network interfaces in its network namespace."""
-        rows = self._read("net/dev").splitlines()[2:]
-        return frozenset(row.partition(":")[0].strip() for row in rows)
+        with self._looking():
+            return frozenset(link.name for link in self._facts.links())
 
     @property
     def hostname(self) -> str:

@@ -127,7 +127,7 @@ def survivor(it: Watched, here: Here) -> Iterator[Fact]:
     yield Fact(
         killed > 0, f"{killed:.0f} of its processes was killed", "nobody was killed in it yet"
     )
-    left = 1 + len(it.descendants)
+    left = sum(not each.ending for each in (it, *it.descendants))
     yield Fact(left > 1, f"{left} processes live on", "only one process is left in it")
 
 

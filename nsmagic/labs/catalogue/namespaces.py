@@ -117,7 +117,7 @@ def _quiz_child_link(_: Here) -> Answer:
           text="Quiz: how many user numbers exist in this notebook's user namespace?")  # fmt: skip
 def _quiz_user_map(here: Here) -> Answer:
     return Answer(
-        value=str(sum(count for *_, count in here.kernel.uid_map)),
+        value=str(sum(line.count for line in here.kernel.uid_map)),
         how="/proc/self/uid_map",
         why="4294967295 is all of them: the first user namespace, in which nothing is translated.",
     )
