@@ -11,7 +11,6 @@ import fcntl
 import os
 import shutil
 import socket
-import struct
 import subprocess
 import time
 from collections.abc import Callable
@@ -26,7 +25,6 @@ Trial = Callable[[], str]
 
 # A directory that every machine has, covered by a tmpfs that only the child's namespace has.
 _PLACE: Final = "/tmp"
-_SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1  # netdevice(7)
 _KVM_GET_API_VERSION: Final = 0xAE00
 _OWN_LINKS: Final[dict[str, str]] = {}
 
@@ -67,8 +65,8 @@ def hostname() -> str:
 
 def lo_up() -> str:
     """Bring up the loopback link, and talk to ourselves over it."""
+    syscalls.set_up("lo")
     with socket.socket() as server, socket.socket() as client:
-        fcntl.ioctl(server, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
         server.bind(("127.0.0.1", 0))
         server.listen()
         client.settimeout(1)

@@ -7,8 +7,10 @@ names of the man pages they come from.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import platform
+import socket
 import struct
 from typing import Final, NoReturn
 
@@ -28,6 +30,8 @@ MNT_DETACH: Final = 0x2
 _MOUNT_ATTR_RDONLY: Final = 1
 _AT_RECURSIVE: Final = 0x8000
 _AT_FDCWD: Final = -100
+
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1  # of netdevice(7)
 
 # of prctl(2)
 PR_SET_PDEATHSIG: Final = 1
@@ -104,6 +108,13 @@ def read_only(path: str) -> None:
     arguments = _long(_AT_FDCWD), os.fsencode(path), _long(_AT_RECURSIVE), attributes
     if libc.syscall(_long(_NR_MOUNT_SETATTR), *arguments, _long(len(attributes))) != 0:
         fail(path)
+
+
+def set_up(link: str) -> None:
+    """Bring up a network device of our namespace, netdevice(7)."""
+    request = struct.pack("16sH14x", os.fsencode(link), _IFF_UP)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, request)
 
 
 def umount2(target: str, flags: int = 0) -> None:

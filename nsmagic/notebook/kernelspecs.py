@@ -22,6 +22,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKerne
 
 from nsmagic.notebook.boxing import MODULE, Boxing
 from nsmagic.notebook.meeting import example_file
+from nsmagic.wish import steps
 from nsmagic.wish.errors import NsmagicError, WishError
 from nsmagic.wish.plan import Plan
 
@@ -92,7 +93,7 @@ def isolate(
         **old.to_dict(),
         "argv": boxing.argv(sys.executable, command),
         "display_name": display_name or f"{boxing.name}: {old.display_name}",
-        "metadata": _metadata(old.metadata, plan.isolation.namespaces, provisioned),
+        "metadata": _metadata(old.metadata, plan, provisioned),
     }
     written = _write(spec, Path(old.resource_dir), boxing.name, place)
     off = old.metadata.get("debugger") and not spec["metadata"]["debugger"]
@@ -201,13 +202,12 @@ def _command(spec: KernelSpec, *, other_root: bool) -> list[str]:
     return words
 
 
-def _metadata(
-    old: Mapping[str, Any], namespaces: frozenset[str], provisioned: bool
-) -> dict[str, Any]:
+def _metadata(old: Mapping[str, Any], plan: Plan, provisioned: bool) -> dict[str, Any]:
     new = {name: value for name, value in old.items() if name != _PROVISIONER_KEY}
     if provisioned:
         new[_PROVISIONER_KEY] = {"provisioner_name": PROVISIONER, "config": {}}
-    if "net" in namespaces and new.get("debugger"):
+    reached = any(isinstance(step, steps.LinkUp) for step in plan.steps)
+    if "net" in plan.isolation.namespaces and not reached and new.get("debugger"):
         new["debugger"] = False  # JupyterLab then greys its button out
     return new
 

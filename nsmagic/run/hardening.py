@@ -82,6 +82,7 @@ def _new_keyring(_: steps.NewKeyring) -> None:
 ACTS: Final[Mapping[type[Step], Callable[[Any], None]]] = {
     steps.MountTmpfs: _mount_tmpfs,
     steps.MountDevices: _mount_devices,
+    steps.LinkUp: lambda step: syscalls.set_up(step.link),
     steps.ReadOnly: _read_only,
     steps.Mask: _mask,
     steps.BoundCapabilities: lambda _: rights.bound_capabilities(),

@@ -33,6 +33,8 @@ def before_ids(wish: Isolation, kept: Sequence[str], wd: str) -> Iterator[Step]:
     if wish.profile is None:
         return
     profile = PROFILES[wish.profile]
+    for link in profile.links:
+        yield steps.LinkUp(link=link)
     for directory in profile.tmpfs:
         yield steps.MountTmpfs(target=directory, kept=kept_below(directory, kept))
     yield steps.ReadOnly(paths=profile.read_only)

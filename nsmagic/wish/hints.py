@@ -48,6 +48,7 @@ _MANUALS: dict[type[Step | None], str] = {
     steps.KeepCaps: "capabilities(7)",
     steps.MountTmpfs: "mount(2)",
     steps.MountDevices: "mount(2)",
+    steps.LinkUp: "netdevice(7)",
     steps.ReadOnly: "mount_setattr(2)",
     steps.Mask: "mount(2)",
     steps.BoundCapabilities: "capabilities(7)",

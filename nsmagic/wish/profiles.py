@@ -31,14 +31,16 @@ READ_ONLY: Final = (
 class Profile:
     """One row.  `namespaces` are added to those wished for, and a fresh /proc.
 
-    `tmpfs` are directories that it has for itself, among them /dev with `devices`; `masked_files`
-    and `masked_directories` are empty in it, `read_only` cannot be written, with all below it.
-    It has no capability and gains none by execve(2); `refused` are the system calls of its filter.
+    `links` are brought up, which Linux makes down.  `tmpfs` are directories that it has for itself,
+    among them /dev with `devices`; `masked_files` and `masked_directories` are empty in it,
+    `read_only` cannot be written, with all below it.  It has no capability and gains none by
+    execve(2); `refused` are the system calls of its filter.
     """
 
     name: str
     meaning: str
     namespaces: frozenset[str]
+    links: tuple[str, ...]
     tmpfs: tuple[str, ...]
     devices: tuple[str, ...]
     masked_files: tuple[str, ...]
@@ -53,6 +55,7 @@ HARDENED: Final = Profile(
     name="hardened",
     meaning="as docker run --cap-drop ALL --security-opt no-new-privileges, and no network",
     namespaces=frozenset({"mnt", "uts", "ipc", "net", "pid", "cgroup"}),
+    links=("lo",),
     tmpfs=("/tmp", "/run"),
     devices=("null", "zero", "full", "random", "urandom", "tty"),
     masked_files=MASKED_FILES,

@@ -184,6 +184,30 @@ def test_the_kernel_works(hard: KernelDriver) -> None:
     assert hard.run("!echo from a shell").stdout.strip() == "from a shell"
 
 
+TALK = """
+import socket
+print(socket.if_nameindex())
+server = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(server.getsockname(), timeout=5)
+client.close(); server.close()
+"""
+
+
+def test_lo_is_up_so_that_its_programs_reach_each_other_and_the_debugger_works() -> None:
+    with running("hard") as hard:
+        assert hard.run(TALK, raise_error=True).stdout == "[(1, 'lo')]\n"
+        assert hard.manager.kernel_spec is not None
+        assert hard.manager.kernel_spec.metadata["debugger"] is True
+        assert hard.client is not None
+        arguments = {"clientID": "test", "adapterID": "", "linesStartAt1": True}
+        request = {"type": "request", "seq": 1, "command": "initialize", "arguments": arguments}
+        message = hard.client.session.msg("debug_request", request)
+        hard.client.control_channel.send(message)
+        reply = hard.client.get_control_msg(timeout=30)
+        assert reply["parent_header"]["msg_id"] == message["header"]["msg_id"]
+        assert reply["content"]["success"] is True
+
+
 def test_a_cell_in_it_is_told_whose_filter_refuses_it_a_namespace() -> None:
     with running("hard", setup="%load_ext nsmagic") as kernel:
         done = kernel.run("%unshare --uts true")

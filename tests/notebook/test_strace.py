@@ -35,7 +35,7 @@ assert run(Isolation(profile="hardened"), ["/bin/true"]).result.ok
 """
 CALLS = (
     "unshare,clone,clone3,execve,write,mount,chroot,chdir,setgroups,setgid,setuid,prctl,capset,"
-    "openat,mount_setattr,keyctl"
+    "openat,mount_setattr,keyctl,ioctl"
 )
 STRACE = ["strace", "-ff", "-ttt", "-y", "-s", "256", "-e", f"trace={CALLS}"]
 
@@ -89,6 +89,7 @@ VARYING = (
     (r"^(capset\({[^}]*}), (?!{effective=0, permitted=0,).*", r"\1, ...)"),
     (r"(PR_CAPBSET_DROP), .*", r"\1, ...)"),
     (r"filter=0x\w+", "filter=..."),
+    (r"^(ioctl)\(\d+<[^>]*>", r"\1(FD"),
     (r"({attr_set=\w+),[^}]*", r"\1"),
     (r'"/proc/self/fd/\d+"', '"/proc/self/fd/FD"'),
     (r"(PR_CAP_AMBIENT_RAISE), .*", r"\1, ...)"),

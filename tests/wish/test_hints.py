@@ -61,6 +61,7 @@ SAMPLES: tuple[Step, ...] = (
     steps.DropGroups(),
     steps.TakeIds(uid=0, gid=0),
     steps.KeepBox(box="web"),
+    steps.LinkUp(link="lo"),
     steps.MountTmpfs(target="/tmp"),
     steps.MountDevices(devices=("null",)),
     steps.ReadOnly(paths=("/sys",)),

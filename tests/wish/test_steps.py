@@ -55,6 +55,7 @@ EXAMPLES: tuple[Step, ...] = (
     steps.DropGroups(),
     steps.TakeIds(uid=0, gid=0),
     steps.KeepBox(box="web"),
+    steps.LinkUp(link="lo"),
     steps.MountTmpfs(target="/tmp", kept=("/tmp/my work",)),
     steps.MountDevices(devices=("null", "tty"), target="/srv/a b/dev"),
     steps.ReadOnly(paths=("/proc/sys", "/sys")),

@@ -31,6 +31,7 @@ from nsmagic.wish.steps.files import (
 from nsmagic.wish.steps.hardening import (
     BoundCapabilities,
     DropCapabilities,
+    LinkUp,
     Mask,
     MountDevices,
     MountTmpfs,
@@ -91,6 +92,7 @@ __all__ = [
     "JoinWd",
     "KeepBox",
     "KeepCaps",
+    "LinkUp",
     "LoadInterpreter",
     "MakeCgroup",
     "MapIds",
@@ -133,8 +135,8 @@ STEPS: dict[str, type[Step]] = {
         MapIdsByHelper, Persist, SetClock, Fork, Propagate, MountProc, MountBinfmt,
         LoadInterpreter, Chroot, Chdir, SetGid, SetUid, FindAccounts, TakeGroups, TakeGroup,
         TakeUser, KeepCaps, ClearEnvironment, Init, Exec, RunPython, Hold, Join, JoinRoot, JoinWd,
-        Return, TakeEnvironment, DropGroups, TakeIds, KeepBox, MountTmpfs, MountDevices, ReadOnly,
-        Mask, BoundCapabilities, NewKeyring, DropCapabilities, NoNewPrivileges, Seccomp,
+        Return, TakeEnvironment, DropGroups, TakeIds, KeepBox, MountTmpfs, MountDevices, LinkUp,
+        ReadOnly, Mask, BoundCapabilities, NewKeyring, DropCapabilities, NoNewPrivileges, Seccomp,
     )
 }  # fmt: skip
 

@@ -92,6 +92,26 @@ class MountDevices(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LinkUp(Step):
+    """Bring up a link of the new network namespace, netdevice(7)."""
+
+    name: ClassVar[str] = "link"
+    link: str
+
+    @property
+    def label(self) -> str:
+        """With the link's name."""
+        return f"{self.link} up"
+
+    def shell(self) -> str:
+        return f"ip link set {shlex.quote(self.link)} up"
+
+    def syscalls(self) -> tuple[str, ...]:
+        flags = f"{{ifr_name={quoted(self.link)}, ifr_flags=IFF_UP}}"
+        return (f"ioctl(FD, SIOCSIFFLAGS, {flags})",)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReadOnly(Step):
     """Make these paths, as far as there are such, and all mounts below them read-only."""
 
