@@ -89,7 +89,7 @@ VARYING = (
     (r"^(capset\({[^}]*}), (?!{effective=0, permitted=0,).*", r"\1, ...)"),
     (r"(PR_CAPBSET_DROP), .*", r"\1, ...)"),
     (r"filter=0x\w+", "filter=..."),
-    (r"^(ioctl)\(\d+<[^>]*>", r"\1(FD"),
+    (r"^(ioctl\(FD)<[^>]*>", r"\1"),
     (r"({attr_set=\w+),[^}]*", r"\1"),
     (r'"/proc/self/fd/\d+"', '"/proc/self/fd/FD"'),
     (r"(PR_CAP_AMBIENT_RAISE), .*", r"\1, ...)"),
