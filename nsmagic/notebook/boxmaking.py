@@ -14,7 +14,8 @@ from nsmagic.linux.targets import box_to_be
 from nsmagic.notebook.failures import raise_for
 from nsmagic.notebook.request import Request
 from nsmagic.notebook.stopping import StopButton
-from nsmagic.run.boxes import Box, Setup, boxes
+from nsmagic.run.boxes import Box, boxes
+from nsmagic.run.boxsetup import Setup
 from nsmagic.run.groups import LiveGroup, groups
 from nsmagic.wish import steps
 from nsmagic.wish.boxes import box_part, cell_part

@@ -12,7 +12,8 @@ from typing import Final
 from nsmagic.linux.cgroups.group import Cgroup
 from nsmagic.linux.cgroups.hierarchies import Hierarchies, read_hierarchies
 from nsmagic.run.groups import LiveGroup
-from nsmagic.run.ledger import Owner, ledger_dir, read_entries
+from nsmagic.run.ledger import ledger_dir, read_entries
+from nsmagic.run.owner import Owner
 from nsmagic.wish.groups import CellGroup
 
 _OF_A_CELL: Final = re.compile(r"-cell-\d+(\.\d+)?$")

@@ -18,7 +18,8 @@ from typing import Final, Literal
 
 from nsmagic.linux import cgroups, syscalls
 from nsmagic.linux.mountinfo import read_mountinfo
-from nsmagic.run.ledger import Entry, Owner, check_private, ledger_dir, read_entries
+from nsmagic.run.ledger import Entry, check_private, ledger_dir, read_entries
+from nsmagic.run.owner import Owner
 
 Outcome = Literal["removed", "removable", "listed", "failed"]
 _OURS: Final = "nsmagic-"

@@ -21,8 +21,8 @@ from nsmagic.notebook.pacing import OutputLimits
 from nsmagic.notebook.publish import CellOutput
 from nsmagic.notebook.publishers import publisher_for
 from nsmagic.run.channel import Channel, Frame
-from nsmagic.run.ledger import Owner
 from nsmagic.run.logs import LogFile
+from nsmagic.run.owner import Owner
 from nsmagic.run.sweep import KINDS, sweep
 from nsmagic.wish.errors import ChannelError
 from tests.fuzz.hostile import NASTY, hold, sizes, text

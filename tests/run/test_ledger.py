@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nsmagic.linux import cgroups, syscalls
-from nsmagic.run.ledger import Ledger, Owner, ledger_dir, read_entries
+from nsmagic.run.ledger import Ledger, ledger_dir, read_entries
+from nsmagic.run.owner import Owner
 from nsmagic.run.sweep import sweep
 from tests.linux.making import AS_ROOT, unsharing
 from tests.run.test_spawner import a_private_cgroup
