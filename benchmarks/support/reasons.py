@@ -13,9 +13,15 @@ _COPY = (
     "and frees all that at the end; the table of parts has their shares."
 )
 _PROGRAM = (
-    "Linux' own share (unshare, clone, mounts, execve, the end) is the same for both; the rest is "
-    "Python: IPython's way to the magic, reading the line, the plan, a request to the helper and "
-    "back, and the helper's own work before it executes the program."
+    "Linux' own share (unshare, clone, mounts, execve, the end) is the same for both, and the "
+    "launcher that makes these calls is loaded before it is wanted. The rest is Python in the "
+    "kernel: IPython's way to the magic, reading the line, the plan, a request to the spawner and "
+    "back. Each system call of it gives the GIL to the threads of ipykernel that send, in just "
+    "these milliseconds, that a cell has begun."
+)
+_PROGRAM_IN_BOX = (
+    "Entering a box is more than the launcher does: the rest beside Linux' own share is Python, "
+    "in the kernel and in a fork of the spawner that joins the namespaces and executes the program."
 )
 _LOAD = (
     "An extension that does something is Python to be read: the modules of nsmagic that no cell "
@@ -34,7 +40,7 @@ REASONS: Final = {
     ("memory", "program cell (%unshare true)"): _PROGRAM + " It does not grow with the kernel.",
     ("memory", "Python cell (%%unshare, pass)"): _COPY
     + " The larger the kernel, the more of it is the bare fork.",
-    ("boxes", "a program cell in a box"): _PROGRAM,
+    ("boxes", "a program cell in a box"): _PROGRAM_IN_BOX,
     ("boxes", "make one more box"): "A box has an init of its own, an entry in the ledger that "
     "names what a crash would leave, and is waited for until it stands.",
     ("lines", "Python cell"): "Each line is a write(2) to a pipe and wakes the kernel that reads "
