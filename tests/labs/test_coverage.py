@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import pytest
 from nsmagic.labs.coverage import coverage_table, labs_table, places
 from nsmagic.labs.items import ITEMS, NOT_YET
 from nsmagic.labs.needs import why_not
+from nsmagic.labs.watched import Watched
 
 if TYPE_CHECKING:
     from tests.support.kernel_driver import KernelDriver
@@ -40,6 +43,23 @@ def test_the_exercise_in_the_readme_works(kernel: KernelDriver) -> None:
     assert said is not None
     assert "it is still" in said["evalue"]
     kernel.run("%lab reset", raise_error=True)
+
+
+def test_the_facts_in_the_readme_can_be_asked() -> None:
+    text = " ".join((NOTEBOOKS / "README.md").read_text().split())
+    listed = text.partition("`nsmagic.labs.watched.Watched`: ")[2].partition(" and more")[0]
+    facts = re.findall(r"`([^`]+)`", listed)
+    assert len(facts) > 10
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        known = {"it": Watched(sleeper.pid, "sleeper")}
+        found = {fact: eval(f"it.{fact}", known) for fact in facts}
+        sleeper.kill()
+    assert found["argv"] == ("sleep", "60")
+    assert found["children"] == ()
+    assert found["hostname"] == os.uname().nodename
+    assert set(found["namespaces"]) == {
+        link for link in os.listdir("/proc/self/ns") if not link.endswith("_for_children")
+    }
 
 
 def test_what_is_not_covered_is_said() -> None:

@@ -13,7 +13,7 @@ _LAB = "06-limits-live"
 _MEBI: Final = 2**20
 
 _DIET = """\
-%%cgroup mem=64M cpu=20% --fresh --bg --proc diet
+%%cgroup mem=64M cpu=20% --bg --proc diet python3
 blob = bytearray(45 * 2**20)
 while True:
     pass
@@ -28,7 +28,7 @@ while True:
     hints=(
         "It must take memory, and work without pause; and it must fit.",
         "%cgroup? for mem= and cpu=; a bytearray is memory that is really taken.",
-        ("%%cgroup mem=64M cpu=20% --fresh --bg --proc diet, then blob = bytearray(45 * 2**20)"
+        ("%%cgroup mem=64M cpu=20% --bg --proc diet python3, then blob = bytearray(45 * 2**20)"
         " and an endless loop."),
     ),
     solution=_DIET,
