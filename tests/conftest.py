@@ -164,7 +164,7 @@ def lab(lab_server: Server, request: pytest.FixtureRequest) -> Iterator[OpenNote
 
     Each leaves a picture tests/artefacts/TEST.png of how it looked at the end.
     """
-    from tests.support.browser import Theme, open_notebook
+    from tests.support.browser import FrontEnd, Theme, open_notebook
 
     with contextlib.ExitStack() as stack:
 
@@ -173,10 +173,13 @@ def lab(lab_server: Server, request: pytest.FixtureRequest) -> Iterator[OpenNote
             *,
             theme: Theme = "light",
             kernel: str = "python3",
+            front: FrontEnd = "lab",
         ) -> Lab:
             name = re.sub(r"\W+", "-", request.node.name).strip("-")
             opened = stack.enter_context(
-                open_notebook(lab_server, notebook, name=name, theme=theme, kernel=kernel)
+                open_notebook(
+                    lab_server, notebook, name=name, theme=theme, kernel=kernel, front=front
+                )
             )
             stack.callback(opened.screenshot)
             return opened

@@ -178,7 +178,10 @@ def test_the_map_follows_a_cell_and_outlives_its_kernel(lab: OpenNotebook) -> No
 
 
 def test_a_terminal_in_a_box_while_a_cell_runs(lab: OpenNotebook) -> None:
-    make = "%load_ext nsmagic\n%unshare --name web --uts --pid --net --mount-proc hostname web"
+    make = """%load_ext nsmagic
+import os
+os.environ["HOME"] = "/nowhere"  # whatever the user's ~/.bashrc does
+%unshare --name web --uts --pid --net --mount-proc hostname web"""
     busy = "import time\ntime.sleep(100)"
     notebook = lab([make, "%box term web", busy, ""], theme="dark")
     complaints, page = listen(notebook), notebook.page

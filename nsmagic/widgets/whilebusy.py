@@ -8,14 +8,26 @@ subshell of ours, and our comms name it.
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 from nsmagic.widgets.latecomers import Latecomers
+from nsmagic.widgets.staybusy import StayBusy
 
 _WAIT = 5.0  # s; making a subshell takes a millisecond
 _lock = threading.Lock()
-_made: dict[int, str] = {}  # by the identity of a kernel, of which a process has one
-_latecomers: dict[int, Latecomers] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """What was added to a kernel; None where this ipykernel cannot."""
+
+    subshell: str
+    late: Latecomers | None
+    status: StayBusy | None
+
+
+_made: dict[int, _Made] = {}  # by the identity of a kernel, of which a process has one
 
 
 def route(comm: Any, kernel: Any) -> bool:  # noqa: ANN401 - ipykernel has no annotations
@@ -23,9 +35,9 @@ def route(comm: Any, kernel: Any) -> bool:  # noqa: ANN401 - ipykernel has no an
 
     Private names of ipykernel: where they are missing (before 7.4), the front end decides.
     """
-    if not hasattr(comm, "_reply_subshell_for") or _subshell(kernel) is None:
+    if not hasattr(comm, "_reply_subshell_for") or not _ready(kernel):
         return False
-    comm._reply_subshell_for = lambda _data, asked: asked or _made.get(id(kernel))
+    comm._reply_subshell_for = lambda _data, asked: asked or _subshell(kernel)
     return True
 
 
@@ -33,25 +45,36 @@ def close(kernel: Any) -> None:  # noqa: ANN401
     """End our subshell; messages go to the main shell again."""
     with _lock:
         made = _made.pop(id(kernel), None)
-        late = _latecomers.pop(id(kernel), None)
-    if made is not None:
-        thread = kernel.shell_channel_thread
-        if late is not None:
-            thread.io_loop.add_callback(late.end)
-        thread.io_loop.add_callback(thread.manager._delete_subshell, made)
+    if made is None:
+        return
+    if made.status is not None:
+        made.status.end()
+    loop = kernel.shell_channel_thread.io_loop
+    if made.late is not None:
+        loop.add_callback(made.late.end)
+    loop.add_callback(kernel.shell_channel_thread.manager._delete_subshell, made.subshell)
 
 
 def _subshell(kernel: Any) -> str | None:  # noqa: ANN401
+    made = _made.get(id(kernel))
+    return None if made is None else made.subshell
+
+
+def _ready(kernel: Any) -> bool:  # noqa: ANN401
     with _lock:
-        if id(kernel) not in _made:
-            made = _make(kernel)
-            if made is None:
-                return None
-            _made[id(kernel)] = made
-            if Latecomers.possible(kernel):
-                late = _latecomers[id(kernel)] = Latecomers(kernel, made)
-                kernel.shell_channel_thread.io_loop.add_callback(late.begin)
-        return _made[id(kernel)]
+        if id(kernel) in _made:
+            return True
+        subshell = _make(kernel)
+        if subshell is None:
+            return False
+        late = Latecomers(kernel, subshell) if Latecomers.possible(kernel) else None
+        status = StayBusy(kernel) if StayBusy.possible(kernel) else None
+        if late is not None:
+            kernel.shell_channel_thread.io_loop.add_callback(late.begin)
+        if status is not None:
+            status.begin()
+        _made[id(kernel)] = _Made(subshell=subshell, late=late, status=status)
+        return True
 
 
 def _make(kernel: Any) -> str | None:  # noqa: ANN401

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.linux
 TOOLS = """
 import os, threading, time
+os.environ["HOME"] = "/nowhere"  # whatever the user's ~/.bashrc does
 def ask(term, what, **content):
     term._on_message(term, {"ask": what, **content}, [])
 def until(test, seconds=30):

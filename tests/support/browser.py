@@ -56,6 +56,11 @@ SETTINGS: dict[str, dict[str, object]] = {
 }
 UP = 60  # s until the server answers, on a loaded machine; 3 s on an idle one
 Theme = Literal["light", "dark"]
+FrontEnd = Literal["lab", "notebook"]  # JupyterLab, Notebook 7
+ADDRESS: dict[FrontEnd, str] = {
+    "lab": "lab/workspaces/{name}/tree/{name}.ipynb?reset",
+    "notebook": "notebooks/{name}.ipynb",
+}
 
 
 @probe
@@ -94,10 +99,12 @@ def serve(root: Path) -> Iterator[Server]:
     command += ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
     command += ["--IdentityProvider.token=", "--ServerApp.password="]
     command += ["--ServerApp.disable_check_xsrf=True", f"--ServerApp.root_dir={root}"]
-    command += [f"--LabApp.workspaces_dir={root.parent / 'workspaces'}"]
-    command += [f"--LabApp.app_settings_dir={settings}"]
-    command += [f"--LabApp.user_settings_dir={root.parent / 'user-settings'}"]
-    command += ["--LabApp.extension_manager=readonly", "--LabApp.expose_app_in_browser=True"]
+    command += ["--LabApp.extension_manager=readonly"]
+    for app in ("LabApp", "JupyterNotebookApp"):  # one server has both front ends
+        command += [f"--{app}.workspaces_dir={root.parent / 'workspaces'}"]
+        command += [f"--{app}.app_settings_dir={settings}"]
+        command += [f"--{app}.user_settings_dir={root.parent / 'user-settings'}"]
+        command += [f"--{app}.expose_app_in_browser=True"]
     log = root.parent / "server.log"
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
@@ -176,6 +183,7 @@ def open_notebook(
     name: str,
     theme: Theme = "light",
     kernel: str = "python3",
+    front: FrontEnd = "lab",
 ) -> Iterator[Lab]:
     """Open a notebook (a node, or the sources of its code cells) and wait for its kernel."""
     node = notebook if isinstance(notebook, NotebookNode) else _notebook(notebook, kernel)
@@ -186,7 +194,7 @@ def open_notebook(
         )
         page = browser.new_page(viewport={"width": 1200, "height": 1400}, color_scheme=theme)
         try:
-            page.goto(f"{server.url}/lab/workspaces/{name}/tree/{name}.ipynb?reset")
+            page.goto(f"{server.url}/{ADDRESS[front].format(name=name)}")
             # Running before the session exists would pop up "Select Kernel".
             page.wait_for_function(
                 "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel"

@@ -22,11 +22,16 @@ class Message:
 
 @dataclass(kw_only=True)
 class CellRun:
-    """What one cell produced.  Only `messages` holds messages of other parents too."""
+    """What one cell produced.
+
+    `messages` holds messages of other parents too; `replies` are those to other requests, by
+    request.
+    """
 
     request: str
     messages: list[Message] = field(default_factory=list)
     reply: dict[str, Any] | None = None
+    replies: dict[str, dict[str, Any]] = field(default_factory=dict)
     prompts: list[str] = field(default_factory=list)
 
     @property

@@ -199,6 +199,8 @@ class KernelDriver:
         elif channel == "shell":
             if parent == run.request:
                 run.reply = content
+            else:
+                run.replies[parent] = content
         else:
             run.messages.append(
                 Message(kind=kind, content=content, parent=parent, metadata=raw["metadata"])
