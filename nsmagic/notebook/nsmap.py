@@ -9,9 +9,9 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
+from nsmagic.linux.commands import Commands
 from nsmagic.linux.discover import discover
 from nsmagic.linux.namespaces import TYPES
-from nsmagic.linux.processes import read_command
 from nsmagic.notebook.tables import Cell, Column, Table
 from nsmagic.widgets.colours import mark
 from nsmagic.widgets.map_facts import Colours, Picture, take_picture
@@ -27,16 +27,16 @@ _GLANCE: Final = 0.15  # s between two looks at which PIDs there are: 0.1 ms eac
 _LEAST_OFTEN: Final = 2.0  # s; unshare(2) and setns(2) change no PID
 _SHARE: Final = 1 / 20  # of a CPU at most, however many processes there are
 _RENEW: Final = 10.0  # s between two pictures below a map that goes on
-_YOUNG: Final = 3.0  # s; a process that has just been forked will soon be another program
+_YOUNG: Final = 3.0  # s in which a process may become another program
 
 
 class Look:
-    """Takes pictures; commands are read once and again while their process is young."""
+    """Takes pictures, with what processes run."""
 
     def __init__(self, boxes: Boxes) -> None:
         self._boxes = boxes
         self._colours: Colours | None = None
-        self._commands: dict[int, tuple[float, str | None]] = {}
+        self._commands = Commands(_YOUNG)
 
     def now(self) -> Picture:
         """Look at this machine.  NsmagicError where there is no /proc."""
@@ -49,18 +49,8 @@ class Look:
             ) from None
         if self._colours is None or self._colours.own != found.own:
             self._colours = Colours(own=found.own)
-        self._commands = {
-            pid: known for pid, known in self._commands.items() if pid in found.processes
-        }
-        return take_picture(found, self._boxes(), self._command, self._colours)
-
-    def _command(self, pid: int) -> str | None:
-        known = self._commands.get(pid)
-        now = time.monotonic()
-        first = now if known is None else known[0]
-        if known is None or now - first < _YOUNG:
-            known = self._commands[pid] = (first, read_command(pid))
-        return known[1]
+        self._commands.keep(found.processes)
+        return take_picture(found, self._boxes(), self._commands.of, self._colours)
 
 
 class Follower:

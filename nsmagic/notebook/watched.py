@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from nsmagic.linux.cgroups.walking import processes_below
-from nsmagic.linux.processes import read_command
+from nsmagic.linux.commands import Commands
 from nsmagic.notebook.steering import can_freeze
 from nsmagic.widgets.graph_fields import FIELDS, Reading
 from nsmagic.widgets.graph_track import Track
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nsmagic.widgets.cgroup_graph import CgroupGraph
 
 _LIMITS_EVERY: Final = 5  # samples; a slider has its limit read back at once
-_YOUNG: Final = 1.0  # s; a process that was just forked will soon be another program
+_YOUNG: Final = 1.0  # s in which a process may become another program
 _LIMITS: Final = tuple(BY_KEY[field.key] for field in FIELDS if field.key)
 _REFRESH: Final = 5.0  # s between two pictures where no widget can be shown: 0.2 s each
 # What no field of a graph shows is not read.
@@ -41,7 +41,7 @@ class Watched:
         self._sampler = group.sampler([row for row in METRICS if row.name in _SHOWN])
         self._freezes = can_freeze(group)
         self._drawn = time.monotonic()
-        self._commands: dict[int, tuple[float, str]] = {}
+        self._commands = Commands(_YOUNG)
         self._limits: Mapping[str, Any] = {}
         self._count = 0
 
@@ -78,15 +78,9 @@ class Watched:
         return Reading(sample=sample, limits=self._limits, processes=processes, frozen=frozen)
 
     def _processes(self) -> dict[int, str]:
-        now = time.monotonic()
-        known = self._commands
-        self._commands = {}
-        for pid in processes_below(self.group.directories[0]):
-            first, text = known.get(pid, (now, ""))
-            if not text or now - first < _YOUNG:
-                text = read_command(pid) or text
-            self._commands[pid] = (first, text)
-        return {pid: text for pid, (_, text) in self._commands.items()}
+        pids = list(processes_below(self.group.directories[0]))
+        self._commands.keep(pids)
+        return {pid: self._commands.of(pid) for pid in pids}
 
     def end(self, text: str) -> None:
         """Say in all graphs that the group is gone."""

@@ -1,7 +1,8 @@
 """Colours and marks of all pictures: told apart by who sees no red or green, on light and dark.
 
-Hues of Okabe and Ito, https://jfly.uni-koeln.de/color/, darkened or lightened until lines and
-text have a contrast of 3:1 and more on white and on JupyterLab's dark grey.
+Hues of Okabe and Ito, https://jfly.uni-koeln.de/color/, moved until lines and text have a contrast
+of 3:1 and more on white and on JupyterLab's dark grey, and until lines of one panel differ for all
+eyes: tests/widgets/test_colours.py computes both.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 # The first is for what is the notebook's own.
-LIGHT: Final = ("#64748b", "#c25400", "#0067a8", "#00785a", "#a8467f", "#86690b", "#5b4db0")
-DARK: Final = ("#94a3b8", "#f08c3a", "#58b4f0", "#2fc79a", "#e094c4", "#e3c64a", "#aaa1f5")
+LIGHT: Final = ("#64748b", "#d56718", "#2c77be", "#06785a", "#ab487f", "#7d5e00", "#5247a9")
+DARK: Final = ("#94a3b8", "#f18b3c", "#6ac1ff", "#15be8f", "#e091c4", "#eacb4f", "#a58cd5")
 MARKS: Final = "●◆■▲▼★✚"
 PALETTE: Final = {"light": list(LIGHT), "dark": list(DARK), "marks": MARKS}
 

@@ -201,12 +201,13 @@ def open_notebook(
                 "?.status === 'idle'",
                 timeout=UP * 1000,
             )
-            if theme == "dark":
-                page.evaluate(
-                    "() => jupyterapp.commands.execute('apputils:change-theme',"
-                    " {theme: 'JupyterLab Dark'})"
-                )
-                page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
+            # Also for light: the server remembers what the test before this one chose.
+            page.evaluate(
+                "(name) => jupyterapp.commands.execute('apputils:change-theme', {theme: name})",
+                f"JupyterLab {theme.capitalize()}",
+            )
+            light = "true" if theme == "light" else "false"
+            page.wait_for_selector(f"body[data-jp-theme-light={light}]", state="attached")
             yield Lab(page=page, server=server, name=name)
         finally:
             browser.close()

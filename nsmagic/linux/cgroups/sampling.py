@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 _SECOND: Final = "+"  # after the name of a metric: what v1 counts apart
 _ENOUGH: Final = 4096  # bytes, of every file but io.stat of a machine with many disks
 
+# On a busy machine a thread stands still between the clock and a file, and then a rate made of the
+# two is wrong: four CPUs used on a machine of two.
+_AT_ONCE: Final = 0.01  # s; undisturbed it takes 0.2 ms
+_TRIES: Final = 3
+
 
 class _File:
     """One open file and the values that are read from its text."""
@@ -73,16 +78,18 @@ class Sampler:
         """Return the values of now; None once the group is gone, and then nothing is open more."""
         if not self._files:
             return None
-        values = dict(self._nothing)
-        at = time.monotonic()
-        try:
-            for file in self._files:
-                values.update(file.read())
-        except OSError as error:
-            if error.errno != errno.ENODEV:  # what cgroupfs says of a group that was removed
-                raise
-            self.close()
-            return None
+        for _ in range(_TRIES):
+            values, at = dict(self._nothing), time.monotonic()
+            try:
+                for file in self._files:
+                    values.update(file.read())
+            except OSError as error:
+                if error.errno != errno.ENODEV:  # what cgroupfs says of a group that was removed
+                    raise
+                self.close()
+                return None
+            if time.monotonic() - at < _AT_ONCE:
+                break
         for name in self._sums:
             second, first = values.pop(name + _SECOND), values[name]
             values[name] = None if first is None or second is None else first + second
