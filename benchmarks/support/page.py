@@ -97,8 +97,8 @@ class Words:
                 if lost:
                     reason = REASONS.get((name, ours), UNKNOWN)
                     found.setdefault(reason, []).append(_loss(table, lost))
-        items = (f"{'; '.join(each)}. {reason}" for reason, each in found.items())
-        return "\n".join(f"- {item}" for item in items) or "Nowhere, on this machine."
+        items = ("\n  - ".join([f"- {reason}", *each]) for reason, each in found.items())
+        return "\n".join(items) or "Nowhere, on this machine."
 
     def machine(self) -> str:
         """Return what it was measured on, and how much of its CPUs others took."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 _COPY = (
-    "A Python cell is a copy of the kernel, which buys every variable without pickling: Linux "
-    "copies its page tables at fork(2), copies or unshares some thousands of pages on first write, "
-    "and frees all that at the end; the table of parts has their shares."
+    "A Python cell is a copy of the kernel. Linux copies an entry for each of its pages at fork(2) "
+    "and frees it at the end, and each page that either side writes meanwhile is copied or "
+    "unshared by a page fault: that alone, bare, is in the tables of parts and of memory. It buys "
+    "every variable of the notebook without pickling."
 )
 _PROGRAM = (
     "Linux' own share (unshare, clone, mounts, execve, the end) is the same for both, and the "
@@ -27,27 +28,29 @@ _LOAD = (
     "An extension that does something is Python to be read: the modules of nsmagic that no cell "
     "can do without. What a feature needs is imported by that feature."
 )
+_PIPE = (
+    "Each line of a copy is a write(2) to a pipe and wakes the kernel that reads it, where a plain "
+    "cell collects its lines in memory; and there is a cell to begin and to end, which weighs the "
+    "more the shorter the output is."
+)
 REASONS: Final = {
     ("cells", "Python cell (%%unshare, pass)"): _COPY,
     ("pythons", "Python cell (%%unshare, pass)"): _COPY,
     ("pythons", "Python cell, uts only"): _COPY,
-    ("pythons", "Python cell, --fresh"): "It starts the same clean Python, and then takes the "
-    "cell's text, compiles it as IPython would and shows its value; the way to the helper and back "
-    "is that of a program cell.",
-    ("load", "%load_ext nsmagic"): _LOAD,
-    ("load", "%load_ext nsmagic, less that"): _LOAD,
+    ("memory", "Python cell (%%unshare, pass)"): _COPY,
+    ("pythons", "Python cell, --fresh"): "It starts the same clean Python, which then compiles and "
+    "runs the cell's text as IPython would, and it is ordered and awaited as a program cell is.",
     ("cells", "program cell (%unshare true)"): _PROGRAM,
-    ("memory", "program cell (%unshare true)"): _PROGRAM + " It does not grow with the kernel.",
-    ("memory", "Python cell (%%unshare, pass)"): _COPY
-    + " The larger the kernel, the more of it is the bare fork.",
+    ("memory", "program cell (%unshare true)"): _PROGRAM,
     ("boxes", "a program cell in a box"): _PROGRAM_IN_BOX,
     ("boxes", "make one more box"): "A box has an init of its own, an entry in the ledger that "
     "names what a crash would leave, and is waited for until it stands.",
-    ("lines", "Python cell"): "Each line is a write(2) to a pipe and wakes the kernel that reads "
-    "it, where a plain cell collects lines in memory; what ends the cell costs the same for one "
-    "line and for many.",
-    ("streams", "Python cell"): "The copy's output goes through a pipe, is decoded, logged and "
-    "counted.",
-    ("graph", "sample to drawn, 95th percentile"): "A sample waits for the page's next frame and "
+    ("boxes", "%box lists all"): "It shows a table, and asks Linux of each box what it holds now.",
+    ("lines", "Python cell"): _PIPE,
+    ("lines", "program cell"): _PIPE,
+    ("streams", "Python cell"): _PIPE,
+    ("graph", "sample to drawn, 95th percentile"): "A sample waits for the page's next frame, and "
     "for every other program that wants the CPU.",
+    ("load", "%load_ext nsmagic"): _LOAD,
+    ("load", "%load_ext nsmagic, less that"): _LOAD,
 }
