@@ -99,7 +99,10 @@ def run(boxing: Boxing, front: Connection, file: str, command: Sequence[str]) ->
         stack.enter_context(front_place(front))
         place = stack.enter_context(meeting(front, plan.isolation.root, _owner(plan)))
         parent = _open_parent(stack)
-        inside = [word.replace(file, place.file) for word in command]
+        # VS Code fills in the first of two such places only, and this is the second: kernelProcess
+        # .node.ts of https://github.com/microsoft/vscode-jupyter.
+        named = [word.replace("{connection_file}", file) for word in command]
+        inside = [word.replace(file, place.file) for word in named]
         kernel = BoxedKernel(boxing, inside, str(Path(place.file).parent), log)
         relay = Relay(front, place.kernel)
         try:

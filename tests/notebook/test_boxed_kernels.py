@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.connect import write_connection_file
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 from nbclient.client import NotebookClient
 from nbclient.exceptions import CellExecutionError
@@ -183,6 +186,35 @@ def test_several_at_once() -> None:
         }
         assert len(worlds) == 3
         assert [kernel.run("x").text for kernel in kernels] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("name", ["py-boxed", "bash-boxed"])
+def test_as_vs_code_starts_it(name: str, tmp_path: Path) -> None:
+    """It knows no provisioners, and fills in {connection_file} where it stands first only."""
+    spec = KernelSpecManager().get_kernel_spec(name)
+    argv = list(spec.argv)
+    file, _ = write_connection_file(str(tmp_path / "kernel-v2.json"))
+    argv[argv.index("{connection_file}")] = file
+    assert "{connection_file}" in argv
+    client = BlockingKernelClient(connection_file=file)
+    client.load_connection_file()
+    with subprocess.Popen(argv, env={**os.environ, **spec.env}) as program:
+        client.start_channels(hb=False)
+        try:
+            client.wait_for_ready(timeout=30)
+            texts: list[str] = []
+
+            def note(message: dict[str, Any]) -> None:
+                texts.append(str(message["content"].get("text", "")))
+
+            code = "echo $PPID" if name == "bash-boxed" else "import os; print(os.getpid())"
+            client.execute_interactive(code, output_hook=note, timeout=30)
+            assert "".join(texts).strip() == "2"
+            below = descendants(program.pid)
+        finally:
+            client.stop_channels()
+            program.terminate()  # as it disposes of a kernel
+    assert all(wait_for_end(pid) for pid in below)
 
 
 def test_a_kernel_that_is_not_python() -> None:
