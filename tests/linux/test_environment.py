@@ -29,6 +29,8 @@ RECORDED = [
     ({"run/systemd/container": "lxc\n"}, {}, ["lxc"]),
     ({}, {"container": "systemd-nspawn"}, ["systemd-nspawn"]),
     ({".flatpak-info": ""}, {}, ["flatpak"]),
+    ({"proc/1/status": "Name:\tnsmagic-init\nNoNewPrivs:\t1\n"}, {}, ["profile"]),
+    ({"proc/1/status": "Name:\tnsmagic-init\nNoNewPrivs:\t0\n"}, {}, []),
     ({}, {"SNAP_REVISION": "12"}, ["snap"]),
     ({"proc/self/cgroup": "4:pids:/docker/d6d6ee\n0::/docker/d6d6ee"}, {}, ["docker"]),
     ({"proc/version": DEBIAN, "proc/self/cgroup": "0::/user.slice/user-1000.slice"}, {}, []),
