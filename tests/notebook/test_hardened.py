@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ from nsmagic.wish.seccomp import HARDENED as REFUSED
 from nsmagic.wish.steps import Exec, Init, Seccomp
 from nsmagic.wish.unshare import settle
 from tests.support import boxed
-from tests.support.boxed import HERE, box, running
+from tests.support.boxed import HERE, box, descendants, running, wait_for_end
 from tests.support.groups import groups_with_limits
 from tests.support.skips import needs, probe, root_only
 
@@ -216,6 +217,22 @@ def test_a_cell_in_it_is_told_whose_filter_refuses_it_a_namespace() -> None:
         doctor = (kernel.run("%nsmagic doctor").result or {})["text/plain"]
         assert "a box with --profile of nsmagic" in doctor
         assert "docker run -" not in doctor  # which would change nothing
+
+
+def test_interrupt_restart_and_sigkill_as_in_any_box() -> None:
+    with running("hard") as kernel:
+        run = kernel.start("import time\nprint('on', flush=True)\ntime.sleep(60)")
+        kernel.wait(run, until=lambda run: "on" in run.stdout)
+        kernel.interrupt()
+        assert (kernel.wait(run).error or {})["ename"] == "KeyboardInterrupt"
+        kernel.manager.restart_kernel()
+        assert kernel.client is not None
+        kernel.client.wait_for_ready(timeout=30)
+        kernel.run("import subprocess; subprocess.Popen(['setsid', 'sleep', '600'])")
+        below = descendants(kernel.pid)
+        os.kill(kernel.pid, signal.SIGKILL)
+        assert all(wait_for_end(pid) for pid in below)
+        assert not Path(kernel.manager.ip).parent.exists()
 
 
 def test_a_kernel_that_is_not_python() -> None:
