@@ -165,6 +165,8 @@ class Report:
         if self.left:
             detail = f"{self.left} outlived the cell's main process"
             rows.append(("processes", "left", detail, "ended by nsmagic"))
+        if not rows:
+            rows.append((Cell(text="nothing new", tone="dim"), "", "", ""))
         titles = ("what", "happened", "which", "now")
         return Table(
             columns=tuple(Column(title=title, mono=title == "which") for title in titles),
