@@ -116,6 +116,10 @@ torture: .venv/test.stamp packages ## try to break it, 15 minutes: kernels kille
 torture-long: .venv/test.stamp ## 1,000 kernels killed, 10,000 cells in one: writes docs/torture.md
 	$(BIN)/python -W ignore -m tests.torture.long
 
+.PHONY: isolation
+isolation: .venv/test.stamp ## docs/isolation.md, by probing from inside each kind of cell; as root
+	NSMAGIC_WRITE_DOCS=1 $(BIN)/python -m pytest tests/isolation -q $(PYTEST)
+
 .PHONY: bench
 bench: .venv/bench.stamp ## measure, and make docs/benchmarks.md of it: 12 minutes on a machine at rest
 	@$(call debian,/usr/bin/chromium:chromium unshare:util-linux lsns:util-linux bwrap:bubblewrap \

@@ -58,6 +58,8 @@ class Walled:
             message = str(run.reply["evalue"])
             assert message.splitlines()[:1], cell
             assert "Traceback" not in shown, shown
+        if name == "StepError":  # of execve(2): a box that was made for the program stays
+            self.kernel.run("%box rm --all", raise_error=True)
         if name in CLEAN - {"CellFailed", "CheckFailed"}:
             left = leaks.leaked(before)
             left.pop("cgroups", None)  # other kernels of this machine make and leave theirs
