@@ -72,10 +72,9 @@ def unload(shell: InteractiveShell) -> None:
     loaded = _boxes_module()
     if loaded is not None:
         loaded.close_boxes()
-    close_spawner()
     from nsmagic.run.groups import close_groups  # loading nsmagic does not wait for it
 
-    close_groups()
+    close_spawner(close_groups)
 
 
 def names_of_boxes() -> dict[int, str]:

@@ -15,6 +15,7 @@ from nsmagic.linux.cgroups.limiting import Reading
 from nsmagic.linux.cgroups.oom import OomCounters, read_counters, report
 from nsmagic.linux.cgroups.oomwatch import OomWatch
 from nsmagic.linux.cgroups.places import Place, Places
+from nsmagic.run.ledger import ledger
 from nsmagic.run.result import Result
 from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.groups import MEMBERS, CellGroup
@@ -83,7 +84,7 @@ class Groups:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.places = Places()
+        self.places = Places(note=_note_leaf)
         self.live: dict[str, LiveGroup] = {}
 
     def plan(
@@ -106,6 +107,11 @@ class Groups:
             members=tuple(_members(place)),
         )
         return LiveGroup(cell, group, place.note)
+
+
+def _note_leaf(leaf: Path) -> Callable[[], None]:
+    ledger().note("leaf", str(leaf))
+    return lambda: ledger().forget("leaf", str(leaf))
 
 
 def _with_what_is_here(limits: tuple[Limit, ...], place: Place) -> tuple[Limit, ...]:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
 
+from nsmagic.linux import syscalls
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.drains import Drains
 from nsmagic.run.guards import Guard
@@ -239,6 +240,8 @@ class Spawner:
 
     def end_all(self) -> None:
         """Kill every process and remove every cgroup of the dead kernel's cells."""
+        # A process that is orphaned while we look, or whose keeper dies before it, comes to us.
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         for guard in self.guards.values():
             guard.kill()
         # Also those that may become one: it is not known before we hear of their cell.

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -75,14 +75,15 @@ class SpawnerClient:
         """Close our end of the conversation."""
         self._channel.close()
 
-    def close(self) -> None:
-        """Let the spawner end what it guards, close the ledger, and let the spawner end itself.
+    def close(self, last: Callable[[], None] = lambda: None) -> None:
+        """Let the spawner end what it guards, do `last`, close the ledger, let the spawner go.
 
         Not earlier: if we are killed meanwhile, it sees to the ledger.
         """
         with suppress(NsmagicError):  # gone already
             self.ask("dismiss")
             self._channel.receive()
+        last()
         close_ledger()
         with suppress(NsmagicError):
             self.ask("farewell")
@@ -102,9 +103,11 @@ def spawner() -> SpawnerClient:
     return _clients[-1]
 
 
-def close_spawner() -> None:
-    """End this process's spawner, and with it everything that it guards."""
+def close_spawner(last: Callable[[], None] = lambda: None) -> None:
+    """End this spawner, and with it everything that it guards; then do `last`, close the ledger."""
     if _clients and _clients[-1].alive:
-        _clients[-1].close()
+        _clients[-1].close(last)
+    else:
+        last()
     _clients.clear()
     close_ledger()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from nsmagic.linux import cgroups, syscalls
+from nsmagic.linux.cgroups.leaf import move_back
 from nsmagic.linux.mountinfo import read_mountinfo
 from nsmagic.run.ledger import Entry, check_private, ledger_dir, read_entries
 from nsmagic.run.owner import Owner
@@ -226,6 +227,11 @@ def _remove_tree(what: str) -> None:
 KINDS: Final[dict[str, _Kind]] = {
     "cgroup": _Kind(
         there=_is_group, remove=lambda what: cgroups.end(Path(what)), outlives_boot=False,
+        command=lambda what: f"rmdir {shlex.quote(what)}",
+    ),
+    # The processes in it were the kernel's, and the one that sweeps is among them: they move.
+    "leaf": _Kind(
+        there=_is_group, remove=lambda what: move_back(Path(what)), outlives_boot=False,
         command=lambda what: f"rmdir {shlex.quote(what)}",
     ),
     "mount": _Kind(

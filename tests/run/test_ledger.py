@@ -101,6 +101,27 @@ def test_groups_of_a_dead_kernel_go_with_what_is_in_them(place: Path) -> None:
     assert not group.exists()
 
 
+@needs(a_private_cgroup)
+def test_processes_move_back_from_the_leaf_of_a_dead_kernel(place: Path) -> None:
+    """They are not killed: who sweeps is one of them."""
+    above = cgroups.private_place()
+    assert above is not None
+    group = above / f"nsmagic-{os.getpid()}-outer"
+    leaf = group / f"nsmagic-{os.getpid()}.kernel"
+    leaf.mkdir(parents=True)
+    try:
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cat:
+            assert cat.stdin is not None
+            (leaf / "cgroup.procs").write_text(str(cat.pid))
+            dead_kernel(place, ("leaf", str(leaf)))
+            assert outcomes(place) == [(str(leaf), "removed", "")]
+            assert (group / "cgroup.procs").read_text().split() == [str(cat.pid)]
+            assert not leaf.exists()
+            assert cat.communicate(b"lives")[0] == b"lives"
+    finally:
+        cgroups.end(group)
+
+
 @root_only
 def test_mounts_of_a_dead_kernel_go(place: Path) -> None:
     for name in ("nsmagic-mnt", "theirs", "net"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from nsmagic.linux.processes import descendants, read_processes
 from nsmagic.wish.errors import CgroupError
 
 _ROUNDS = 10
+
+Note = Callable[[Path], Callable[[], None]]
 
 
 def leaf_note(leaf: Path) -> str:
@@ -21,18 +24,20 @@ def leaf_note(leaf: Path) -> str:
     )
 
 
-def move_to_leaf(found: Candidate, undo: ExitStack) -> Path:
+def move_to_leaf(found: Candidate, undo: ExitStack, note: Note = lambda _: lambda: None) -> Path:
     """Move the processes of our own group to a leaf, which is returned.
 
     Then the group may have controllers, and other groups beside the leaf.  On `undo` goes the way
     back: controllers off, processes back, leaf removed.  CgroupError where it cannot be done, and
-    then all is as before.
+    then all is as before.  `note` hears of the leaf before it is made, and returns what is called
+    when it is gone again.
     """
     leaf = found.directory / f"nsmagic-{os.getpid()}.kernel"  # no box can be called so
     with ExitStack() as on_failure:
         try:
+            gone = note(leaf)
+            on_failure.callback(_back, leaf, gone)
             leaf.mkdir()
-            on_failure.callback(_back, found.directory, leaf)
             moved = _moved(found.directory, leaf)
         except OSError as error:
             raise CgroupError(
@@ -62,14 +67,24 @@ def _move(pids: list[int], group: Path) -> None:
             (group / "cgroup.procs").write_text(str(pid))
 
 
-def _back(group: Path, leaf: Path) -> None:
-    off = " ".join(f"-{name}" for name in words(group / "cgroup.subtree_control"))
+def _back(leaf: Path, gone: Callable[[], None]) -> None:
     with suppress(OSError):  # a group in it is still there, and the leaf is where we stay
-        if off:
-            (group / "cgroup.subtree_control").write_text(off)
-        for _ in range(_ROUNDS):
-            left = [int(pid) for pid in (leaf / "cgroup.procs").read_text().split()]
-            if not left:
-                break
-            _move(left, group)
-        leaf.rmdir()
+        move_back(leaf)
+    if not leaf.exists():
+        gone()
+
+
+def move_back(leaf: Path) -> None:
+    """Take the controllers from the groups beside a leaf, let its processes out, and remove it.
+
+    OSError where a group beside it is still there.
+    """
+    group = leaf.parent
+    if off := " ".join(f"-{name}" for name in words(group / "cgroup.subtree_control")):
+        (group / "cgroup.subtree_control").write_text(off)
+    for _ in range(_ROUNDS):
+        left = [int(pid) for pid in (leaf / "cgroup.procs").read_text().split()]
+        if not left:
+            break
+        _move(left, group)
+    leaf.rmdir()
