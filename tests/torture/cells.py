@@ -95,6 +95,7 @@ def settled(kernel: KernelDriver) -> dict[str, int]:
     """The figures when all is quiet: no box, no job, one helper ahead."""
     kernel.run("%box rm --all")
     kernel.run("job = None; del job\nimport gc; gc.collect()")
+    kernel.run("%reset -f out")  # tables that IPython keeps as Out[n]
     (spawner,) = spawners(kernel.pid)
     end = time.monotonic() + 10
     while len(children(spawner)) != 1 and time.monotonic() < end:

@@ -70,6 +70,9 @@ SCENES: dict[str, Scene] = {
     "daemons of Python": Scene(cell=f"%%unshare --uts\n{DAEMON}"),
     "daemons of bash in a PID namespace": Scene(cell=f"%%unshare {ALL} bash\n{DAEMONS}"),
     "daemons of bash": Scene(cell=f"%%unshare --uts bash\n{DAEMONS}"),
+    "a chain of forks": Scene(
+        cell="%%unshare --uts bash\ntrap '' HUP INT TERM\nhop() { (hop &); }; hop; sleep 1000"
+    ),
     "an init": Scene(cell=f"%%unshare --init {ALL} bash\n{DAEMONS}"),
     "cells of Python": Scene(cell=_again("%%unshare --uts", "1")),
     "cells of Python in PID namespaces": Scene(cell=_again(f"%%unshare {ALL}", "1")),
