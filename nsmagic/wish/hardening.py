@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from nsmagic.wish import steps
+from nsmagic.wish.errors import WishError
 from nsmagic.wish.isolation import Isolation
 from nsmagic.wish.profiles import PROFILES, kept_below
 from nsmagic.wish.seccomp import compile_filter
@@ -44,10 +45,15 @@ def before_ids(wish: Isolation, kept: Sequence[str], wd: str) -> Iterator[Step]:
     yield steps.BoundCapabilities()
 
 
-def after_ids(wish: Isolation, machine: str) -> Iterator[Step]:
-    """Yield what takes the rest; WishError where there is no filter for the machine."""
+def after_ids(wish: Isolation, machine: str, body: Step) -> Iterator[Step]:
+    """Yield what takes the rest; WishError for a box, and where the machine has no filter."""
     if wish.profile is None:
         return
+    if isinstance(body, steps.KeepBox):
+        raise WishError(
+            "a profile confines one program and its children, and cells that enter a box are none",
+            hint="Leave the profile out, or run the program itself with it.",
+        )
     refused = PROFILES[wish.profile].refused
     yield steps.NewKeyring()
     yield steps.DropCapabilities()

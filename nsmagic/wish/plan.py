@@ -103,7 +103,7 @@ def make_plan(
             situation.outside,
             (*before_ids(isolation, situation.kept, situation.wd),),
         ),
-        *after_ids(isolation, situation.machine),
+        *after_ids(isolation, situation.machine, body),
         *([steps.Init()] if init else []),
         body,
     )

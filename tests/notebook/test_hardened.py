@@ -26,7 +26,7 @@ from nsmagic.wish.paste import shell_lines, unshare_command
 from nsmagic.wish.plan import Plan, make_plan
 from nsmagic.wish.profiles import HARDENED, MASKED_FILES, READ_ONLY
 from nsmagic.wish.seccomp import HARDENED as REFUSED
-from nsmagic.wish.steps import Exec, Init, Seccomp
+from nsmagic.wish.steps import Exec, Init, KeepBox, Seccomp
 from nsmagic.wish.unshare import settle
 from tests.support import boxed
 from tests.support.boxed import HERE, box, descendants, running, wait_for_end
@@ -349,6 +349,11 @@ def test_the_shell_lines_lead_to_the_same_state() -> None:
 def test_wishes_that_a_profile_refuses(boxing: Boxing, message: str) -> None:
     with pytest.raises(WishError, match=message):
         isolate("python3", boxing, HERE)
+
+
+def test_a_box_cannot_have_a_profile_that_its_cells_would_not_have() -> None:
+    with pytest.raises(WishError, match="cells that enter a box are none"):
+        make_plan(settle(WISH), read_situation(WISH), KeepBox(box="web"))
 
 
 def test_a_machine_without_a_table_is_told_before_anything_is_made() -> None:
