@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import fields
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -35,16 +36,16 @@ class Cgroup(linux.Cgroup):
         place = groups().places.find(limit.row for limit in wanted if not limit.implied)
         rows = [limit.row for limit in wanted]
         planned = linux.named_group(place, os.getpid(), name, rows)
-        for path in planned.directories:
-            if not path.exists():
-                ledger().note("cgroup", str(path))
-        made = cls._of(linux.make_group(place, os.getpid(), name, rows))
-        try:
+        with ExitStack() as on_failure:
+            for path in planned.directories:
+                if not path.exists():
+                    ledger().note("cgroup", str(path))
+                    on_failure.callback(ledger().forget, "cgroup", str(path))
+            made = cls._of(linux.make_group(place, os.getpid(), name, rows))
+            on_failure.callback(linux.Cgroup.remove, made)
             linux.Cgroup.set(made, wanted)
-        except BaseException:
-            made.remove()
-            raise
-        atexit.register(_remove_at_exit, made, os.getpid())
+            on_failure.pop_all()
+        _made[made.directories] = (os.getpid(), made)
         groups().live[name] = LiveGroup(CellGroup(limits=wanted, exists=True), made, place.note)
         return made
 
@@ -65,6 +66,7 @@ class Cgroup(linux.Cgroup):
     def remove(self) -> int:
         """Kill what is in it and remove it; return how many processes were killed."""
         groups().live.pop(self.name, None)
+        _made.pop(self.directories, None)
         count = super().remove()
         for path in self.directories:
             ledger().forget("cgroup", str(path))
@@ -82,7 +84,13 @@ class Cgroup(linux.Cgroup):
         self.remove()
 
 
-def _remove_at_exit(made: Cgroup, pid: int) -> None:
-    if os.getpid() == pid and made.exists():
-        with suppress(CgroupError):  # the next notebook's sweep tries again
-            made.remove()
+# Those that there are now, each with the PID of the process that made it.
+_made: dict[tuple[Path, ...], tuple[int, Cgroup]] = {}
+
+
+@atexit.register
+def _remove_at_exit() -> None:
+    for pid, made in list(_made.values()):
+        if os.getpid() == pid and made.exists():
+            with suppress(CgroupError):  # the next notebook's sweep tries again
+                made.remove()

@@ -34,8 +34,8 @@ def live_neighbours() -> Mapping[str, LiveGroup]:
 
 
 def _paths() -> Iterator[Path]:
-    me = Owner.me()
-    with suppress(OSError):  # no directory that is ours alone: then nobody keeps a ledger
+    with suppress(OSError):  # no /proc, or no directory that is ours alone: nobody keeps a ledger
+        me = Owner.me()
         for file in ledger_dir().iterdir():
             owner = Owner.of_file(file.name)
             if owner is None or owner.pid == os.getpid() or not owner.lives(me, file):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -54,15 +53,19 @@ class Owner:
     def lives(self, me: Owner, file: Path) -> bool:
         """Whether it still runs, as far as `me` can know.
 
-        The PID of another PID namespace means nothing here; then the lock on `file` tells.
+        The PID of another PID namespace means nothing here, and with hidepid=1 of proc(5) one may
+        not look at a process of somebody else's; then the lock on `file` tells.
         """
         if self.boot != me.boot:
             return False
         if me.pidns and self.pidns == me.pidns:
-            with suppress(FileNotFoundError, ProcessLookupError):
+            try:
                 start, alive = life_of(self.pid)
-                return alive and start == self.start
-            return False
+            except (FileNotFoundError, ProcessLookupError):
+                return False
+            except PermissionError:
+                return _is_locked(file)
+            return alive and start == self.start
         return _is_locked(file)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import signal
 import subprocess
 import sys
@@ -11,9 +13,12 @@ import pytest
 
 import nsmagic
 from nsmagic import Cgroup
-from nsmagic.run.ledger import ledger
+from nsmagic.linux.cgroups.group import named_group
+from nsmagic.linux.cgroups.places import Places
+from nsmagic.run.ledger import ledger, read_entries
 from nsmagic.run.sweep import sweep
 from nsmagic.wish.errors import CgroupError, WishError
+from nsmagic.wish.limits import parse_limits
 from tests.support.groups import groups_with_limits, python
 from tests.support.skips import needs
 
@@ -56,6 +61,27 @@ def test_refused_before_anything_is_made() -> None:
             Cgroup.make(name, "mem=64M")
     with pytest.raises(WishError, match="nearest: mem"):
         Cgroup.make("api", "mme=64M")
+
+
+def test_what_could_not_be_made_is_not_in_the_ledger() -> None:
+    rows = [limit.row for limit in parse_limits(["mem=64M"])]
+    *others, taken = named_group(Places().find(rows), os.getpid(), "api", rows).directories
+    taken.mkdir()
+    try:
+        with pytest.raises(CgroupError, match="cannot be made"):
+            Cgroup.make("api", "mem=64M")
+        assert not any(path.exists() for path in others)
+        assert (path := ledger().path) is not None
+        assert not {str(each) for each in others} & {what for _, what in read_entries(path)}
+    finally:
+        taken.rmdir()
+
+
+def test_many_one_after_the_other_leave_nothing_for_the_end() -> None:
+    with Cgroup.make("api"):
+        before = atexit._ncallbacks()
+    with Cgroup.make("api"):
+        assert atexit._ncallbacks() == before
 
 
 def directories_after(code: str) -> tuple[int, list[Path]]:

@@ -24,7 +24,7 @@ from tests.linux.making import AS_ROOT, unsharing
 from tests.run.test_spawner import a_private_cgroup
 from tests.support.kernel_driver import KernelDriver
 from tests.support.skips import needs, root_only
-from tests.support.user import PROJECT
+from tests.support.user import PROJECT, Account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -202,6 +202,30 @@ def test_the_lock_tells_where_the_pid_does_not(place: Path) -> None:
     ledger.close()
     other.write_text(json.dumps(["+", "file", str(place / "nsmagic-x")]) + "\n")
     assert outcomes(place) == [(str(place / "nsmagic-x"), "removed", "")]
+
+
+HIDDEN = """
+import sys
+from pathlib import Path
+from nsmagic.run.owner import Owner
+me = Owner.me()
+print(Owner(pid=1, start=1, pidns=me.pidns, boot=me.boot).lives(me, Path(sys.argv[1])))
+"""
+
+
+@root_only
+def test_a_process_that_one_may_not_look_at(as_user: Account) -> None:
+    """Of somebody else's, who got the number of a kernel that is dead, with hidepid=1."""
+    ledger = as_user.home / "dead.ledger"
+    ledger.touch()
+    ledger.chmod(0o644)
+    script = 'mount -t proc -o hidepid=1 proc /proc; setpriv --reuid "$@"; :'  # sh stays PID 1
+    done = subprocess.run(
+        ["unshare", "--mount", "--pid", "--fork", "sh", "-c", script, "sh", str(as_user.uid),
+         "--regid", str(as_user.uid), "--clear-groups", as_user.python, "-c", HIDDEN, str(ledger)],
+        env=os.environ | as_user.env, cwd=as_user.home, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "False\n", done.stderr
 
 
 def test_another_boot(place: Path) -> None:
