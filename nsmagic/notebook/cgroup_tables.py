@@ -24,15 +24,10 @@ Entry = Cell | str
 
 def groups_table(live: Mapping[str, LiveGroup]) -> Table:
     """Return the groups of this notebook, usage against limit."""
-    names = ("group", "state", "processes", "memory", "CPU time", "tasks")
-    columns = (
-        *(Column(title=name, numeric=name in _NUMBERS) for name in names),
-        Column(title="limits"),
-    )
-    return Table(
-        columns=columns,
-        rows=tuple(_group_row(name, group) for name, group in live.items()),
-    )
+    names = ("group", "state", "processes", "memory", "CPU time", "tasks", "limits")
+    columns = tuple(Column(title=name, numeric=name in _NUMBERS) for name in names)
+    rows = tuple(_group_row(name, group) for name, group in live.items())
+    return Table(columns=columns, rows=rows)
 
 
 def _group_row(name: str, live: LiveGroup) -> tuple[Entry, ...]:

@@ -16,7 +16,6 @@ from nsmagic.run.sandbox import Sandbox
 from nsmagic.run.spawned import SpawnLauncher
 from nsmagic.run.spawning import SpawnerClient, spawner
 from nsmagic.run.tree import Tree
-from nsmagic.wish.errors import NsmagicError
 from nsmagic.wish.plan import Plan
 
 END_SECONDS: Final = 2.0
@@ -47,10 +46,6 @@ class Setup(Sandbox):
         """Kill all that is in it and wait until nothing is left."""
         if self.planned is not None:
             self.planned.end(Result())
-        # The spawner must not kill by the group's path once there may be another one of that name:
-        # on Linux 6.18 a group that was ever killed kills whatever is born into it by clone3(2).
-        with suppress(NsmagicError):
-            self.spawner.ask("release", cell=self.id)
         self._tree.kill()
         wait_readable(self.launcher.cell_fd, END_SECONDS)
         if self.group is not None:

@@ -205,8 +205,7 @@ class Spawner:
     def tell(self, helper: Helper, status: int, usage: resource.struct_rusage) -> None:
         """Tell the kernel how a cell ended."""
         if helper.box:
-            self.obey()  # if it was removed, it was released before that
-            self.end_box(helper.box)  # before the kernel hears, and makes another of that name
+            self.end_box(helper.box)
         spent = [usage.ru_utime, usage.ru_stime, usage.ru_maxrss * 1024]
         if helper.channel is not None:
             with suppress(OSError):  # the kernel may have closed its end after an error
