@@ -44,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Before anything starts: our mark, and private directories for all that is started."""
     config.addinivalue_line("markers", "needs(*probes): skip with a probe's reason")
     leaks.mark()
+    os.umask(0o022)  # an ordinary user reads what root's tests write
     home = Path(tempfile.mkdtemp(prefix="nst-", dir="/tmp"))  # short: sockets are made below it
     config.add_cleanup(lambda: shutil.rmtree(home))
     leaks.own_directories.add(str(home))
