@@ -208,7 +208,8 @@ def test_tables_are_sound() -> None:
     assert all(row.short is None for row in OURS)
     wished, mine = ({field.name for field in fields(kind)} for kind in (Isolation, Ours))
     filled = {row.field for row in (*UNSHARE.options, *CHROOT.options) if not row.ends}
-    assert filled - {""} == wished - {"enter", "persist", "chroot", "cgroup", "limits"}
+    elsewhere = {"enter", "persist", "chroot", "cgroup", "limits", "profile"}
+    assert filled - {""} == wished - elsewhere
     assert {row.field for row in UNSHARE.extra} == mine - {"help", "version"}
     for row in UNSHARE.rows:
         if row.kind is not None:
