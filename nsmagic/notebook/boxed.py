@@ -39,6 +39,13 @@ if TYPE_CHECKING:
 
 _PARENT: Final = "JPY_PARENT_PID"  # of jupyter_client: the kernel is to end with that process
 _TAIL: Final = 2000  # bytes of what the kernel wrote last
+# With one of these, of the server or of JupyterHub, a boxed kernel could ask for one without a box.
+_TOKENS: Final = (
+    "JUPYTER_TOKEN",
+    "JUPYTERHUB_API_TOKEN",
+    "JPY_API_TOKEN",
+    "CONFIGPROXY_AUTH_TOKEN",
+)
 TEXT: Final = "NSMAGIC_REFUSAL"  # environment of `nsmagic.notebook.refused`
 
 
@@ -175,6 +182,8 @@ def _open_parent(stack: ExitStack) -> int | None:
 def main(argv: Sequence[str]) -> int:
     """Run the program; returns its exit status."""
     parent = os.environ.get(_PARENT, "0")
+    for name in _TOKENS:  # before the spawner starts, of which the box's init is a fork
+        os.environ.pop(name, None)
     try:
         boxing, file, command = read_boxing(argv)
         front = Connection.read(Path(file))

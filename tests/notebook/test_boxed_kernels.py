@@ -117,6 +117,17 @@ def test_cells_nest(py: KernelDriver) -> None:
     py.run("%unload_ext nsmagic\ndel x")
 
 
+def test_the_servers_tokens_stay_outside() -> None:
+    tokens = {"JUPYTER_TOKEN": "nst-token", "JUPYTERHUB_API_TOKEN": "nst-token"}
+    with running("py-boxed", env={**tokens, "NST_OTHER": "kept"}) as py:
+        run = py.run(
+            "import os, pathlib\n"
+            "seen = [p.read_bytes() for p in pathlib.Path('/proc').glob('[0-9]*/environ')]\n"
+            "len(seen), any(b'nst-token' in each for each in seen), os.environ['NST_OTHER']"
+        )
+    assert run.text == "(2, False, 'kept')"
+
+
 def test_restart_and_death() -> None:
     with running("py-boxed") as py:
         address = py.manager.get_connection_info()
