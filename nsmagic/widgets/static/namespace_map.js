@@ -121,7 +121,8 @@ class MapView {
   matches(group, word) {
     const numeric = /^\d+$/.test(word);
     if (numeric) {
-      return word in group.procs || Object.values(group.links).some((ino) => String(ino).endsWith(word));
+      return word in group.procs || Object.values(group.links).some((ino) => String(ino).endsWith(word)) ||
+        Object.values(group.procs).some((text) => text.split(/\D+/).includes(word)); // sleep 1000
     }
     return [group.name, group.box, group.kind === "self" ? "self" : "", ...Object.values(group.procs)]
       .some((text) => text.toLowerCase().includes(word)) ||
