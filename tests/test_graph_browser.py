@@ -208,3 +208,36 @@ def test_at_400_pixels_all_is_legible_and_in_reach_of_keys(lab: OpenNotebook, th
     interrupt(page)
     graph.get_by_text("■ gone").wait_for()
     assert complaints.all() == []
+
+
+MANY = """%load_ext nsmagic
+from nsmagic.widgets.cgroup_graph import CgroupGraph
+from nsmagic.widgets.graph_fields import Reading
+from nsmagic.widgets.graph_track import Track
+from nsmagic.wish.limits import Sample
+track = Track(0)
+def readings(first, last):
+    for n in range(first, last):
+        sample = Sample(at=n / 10, values={"mem.anon": n * 1000})
+        yield n, Reading(sample=sample, limits={}, processes={})
+for _, each in readings(0, 5000):
+    track.add(each)
+graph = CgroupGraph("many", ["mem"], track)
+graph"""
+MORE = """for n, each in readings(5000, 10_000):
+    graph.push(*track.add(each), each, send=n % 10 == 9)"""
+
+
+def test_ten_thousand_samples_are_bounded_and_do_no_harm(lab: OpenNotebook) -> None:
+    notebook = lab([MANY, MORE])
+    complaints, page = Complaints(notebook), notebook.page
+    notebook.start_all()
+    graph = page.locator(".nsm-graph[data-at='999.9']")
+    graph.wait_for(timeout=60_000)
+    graph.get_by_role("button", name="All").click()
+    chart = graph.get_by_role("img")
+    chart.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(chart).to_have_accessible_name(re.compile("^Memory: at 16:39.8, anon 9.5"))
+    notebook.wait()
+    assert complaints.all() == []
