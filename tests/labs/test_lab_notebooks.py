@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tests.support.user import Account
 
 load()
+pytestmark = pytest.mark.timeout(300)  # a guest on a busy machine
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 NAMES = [lab.name for lab in LABS]
 IN_GUEST = Path("/vmjob").is_dir()  # see tests/vm/guest: nobody else is there
