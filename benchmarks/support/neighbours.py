@@ -29,6 +29,7 @@ from nsmagic.wish.rootfs import read_rootfs
 # The interpreter itself and not the link of a virtual environment, which is not in the root.
 PYTHON: Final = os.path.realpath(sys.executable)
 WORK: Final = {"true": ("true",), "python -c pass": (PYTHON, "-c", "pass")}
+TRY: Final = 60  # s
 # Cgroups that systemd-nspawn and podman make and leave, and the directory of podman's runtimes.
 _LEFT_CGROUPS: Final = frozenset({"payload", "supervisor", "libpod_parent", "conmon"})
 _LEFT_FOLDERS: Final = tuple(map(Path, ("/run/runc", "/run/crun", "/run/libpod")))
@@ -63,19 +64,19 @@ def _tried(name: str, argv: Callable[[Path, Sequence[str]], list[str]], top: Pat
     for work, program in WORK.items():
         try:
             found[work] = argv(top, program)
+            subprocess.run(
+                found[work], stdin=subprocess.DEVNULL, capture_output=True, timeout=TRY, check=True
+            )
+        except subprocess.TimeoutExpired:
+            return Neighbour(name=name, argv={}, missing=f"does not end here in {TRY} s")
         except subprocess.CalledProcessError as error:
-            return Neighbour(name=name, argv={}, missing=_reason(error.stderr.decode()))
-        done = subprocess.run(
-            found[work], stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False
-        )
-        if done.returncode:
-            why = _reason(done.stderr.decode(errors="replace")) or f"status {done.returncode}"
+            why = _reason(error.stderr.decode(errors="replace")) or f"status {error.returncode}"
             return Neighbour(name=name, argv={}, missing=f"does not run here: {why}")
     return Neighbour(name=name, argv=found)
 
 
 def _reason(text: str) -> str:
-    """Return the last line of what it said, without its time stamp or the path of our directory."""
+    """Return the last line of what it said, without where our directory is."""
     line = (text.strip().splitlines() or [""])[-1]
     return line.replace(tempfile.gettempdir(), "").strip()
 
@@ -85,13 +86,13 @@ def _bwrap(top: Path, program: Sequence[str]) -> list[str]:
     return ["bwrap", *namespaces, "--bind", str(top / "root"), "/", "--proc", "/proc", *program]
 
 
-def _bundle(top: Path, program: Sequence[str]) -> Path:
+def _bundle(top: Path, name: str, program: Sequence[str]) -> Path:
     """Make a bundle as `runc spec --rootless` does, with a network of its own and this program."""
-    bundle = top / f"bundle-{len(program)}"
+    bundle = top / f"bundle-{name}-{len(program)}"
     if bundle.exists():
         return bundle
     bundle.mkdir()
-    subprocess.run(["runc", "spec", "--rootless"], cwd=bundle, check=True, capture_output=True)
+    subprocess.run([name, "spec", "--rootless"], cwd=bundle, check=True, capture_output=True)
     file = bundle / "config.json"
     spec: dict[str, Any] = json.loads(file.read_text())
     spec["process"] |= {"terminal": False, "args": list(program)}
@@ -105,7 +106,7 @@ def _oci(name: str) -> Callable[[Path, Sequence[str]], list[str]]:
     """Return how a runtime with runc's command line runs a program."""
 
     def argv(top: Path, program: Sequence[str]) -> list[str]:
-        state, bundle = top / f"state-{name}", _bundle(top, program)
+        state, bundle = top / f"state-{name}", _bundle(top, name, program)
         return [name, "--root", str(state), "run", "--bundle", str(bundle), f"nsmb-{os.getpid()}"]
 
     return argv

@@ -168,18 +168,22 @@ def _drawn(table: Table) -> bool:
 
 
 def _listed(table: Table) -> Iterator[Sequence[str]]:
-    """Yield a row for each figure."""
-    yield "", "median", "quartiles", "ratio", "to", "bar", ""
-    yield "---", "---:", "---:", "---:", "---", "---", "---"
+    """Yield a row for each figure; where all have the same anchor, the title names it."""
+    anchors = {figure.anchor for figure in table.figures} - {""}
+    single = len(anchors) == 1
+    to = [] if single else ["to"]
+    ratio = f"ratio to {min(anchors)}" if single else "ratio"
+    yield "", "median", "quartiles", ratio, *to, "bar", ""
+    yield "---", "---:", "---:", "---:", *["---" for _ in to], "---", "---"
     for figure in table.figures:
         if figure.value is None or figure.low is None or figure.high is None:
-            yield figure.name, figure.missing, "", "", "", "", ""
+            yield figure.name, figure.missing, "", "", *["" for _ in to], "", ""
             continue
         ratio = "" if figure.ratio is None else plain(figure.ratio)
         yield (
             f"**{figure.name}**" if figure.ours else figure.name,
             f"{plain(figure.value)} {figure.unit}", f"{plain(figure.low)} to {plain(figure.high)}",
-            ratio, figure.anchor, _bar(figure), _VERDICTS[figure.met],
+            ratio, *[figure.anchor for _ in to], _bar(figure), _VERDICTS[figure.met],
         )  # fmt: skip
 
 
