@@ -89,8 +89,8 @@ def start(name: str, folder: Path, *, quick: bool) -> bool:
 
 def _run(command: Sequence[str], env: Mapping[str, str]) -> str:
     """Run it to its end; return why it failed, or nothing."""
-    with subprocess.Popen(
-        command, cwd=PROJECT, env=env, stderr=subprocess.PIPE, text=True
+    with subprocess.Popen(  # in a group of its own: of Ctrl-C it hears once, by us
+        command, cwd=PROJECT, env=env, stderr=subprocess.PIPE, text=True, process_group=0
     ) as running:
         try:
             _, said = running.communicate(timeout=LONGEST)
@@ -144,4 +144,5 @@ def summary(tables: Sequence[Table]) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # and clean up
     sys.exit(main())
