@@ -77,7 +77,14 @@ class CgroupGraph(LiveWidget):
     """
 
     _esm = traitlets.Unicode(
-        script("common.js", "vendor/uplot.js", "cgroup_graph.js", "cgroup_controls.js")
+        script(
+            "common.js",
+            "vendor/uplot.js",
+            "graph_history.js",
+            "graph_panel.js",
+            "cgroup_graph.js",
+            "cgroup_controls.js",
+        )
     ).tag(sync=True)
     _css = traitlets.Unicode(style("vendor/uplot.css", "common.css", "cgroup_graph.css")).tag(
         sync=True

@@ -18,6 +18,9 @@ const make = (tag, attributes, ...children) =>
 const draw = (tag, attributes, ...children) =>
   fill(document.createElementNS(SVG, tag), attributes, children);
 
+// A number's place in a cycle that leaves out the first, which is for the notebook's own.
+const turn = (names, number) => (number === 0 ? names[0] : names[((number - 1) % (names.length - 1)) + 1]);
+
 // Keys in a widget are the widget's: JupyterLab's command mode would take arrows, letters, Enter.
 // Its selectors match the focused element itself, so the mark on a container alone is not enough.
 function ownKeys(el) {

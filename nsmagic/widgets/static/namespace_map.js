@@ -24,9 +24,6 @@ function merge(facts, change) {
   }
 }
 
-// A number's place in a cycle that leaves out the first, which is for the notebook's own.
-const turn = (names, number) => (number === 0 ? names[0] : names[((number - 1) % (names.length - 1)) + 1]);
-
 function compare(a, b) {
   const place = a.findIndex((value, index) => value !== b[index]);
   return place < 0 ? 0 : a[place] - b[place];
