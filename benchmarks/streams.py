@@ -2,7 +2,8 @@
 
 A flood: ours shows the first megabyte and the last lines and keeps every byte in a log, which is
 compared by its hash; the others send everything to the front end.  And lines that all show whole:
-the client must have every one of them.  A figure for which something is missing does not count.
+of ours the client must have every one.  Of the others half: many small messages are more than a
+busy client takes, and ZeroMQ drops what is beyond its high-water mark.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ engines.block = True
 engines.activate()
 """
 END_ENGINE = "cluster.stop_cluster_sync(); engines.client.close()"
+ENOUGH = 0.5  # of what the others write
 LINE = "x" * 79  # and a newline
 PRINT = f"for _ in range({{count}}):\n    print('{LINE}')"
 YES = f"yes {LINE} | head -n {{count}}"
@@ -102,13 +104,15 @@ def _lines(count: int) -> dict[str, Source]:
     """Return what writes `count` lines, %%bash a tenth of them."""
     few, thousands = count // 10, count / 1e3
     check, told = _told(count), PRINT.format(count=count)
+    most = _told(count, ENOUGH)
     return {
-        BASH: Source(cell=f"%%bash\n{YES.format(count=few)}", size=few / 1e3, check=_told(few)),
-        BANG: Source(cell=f"!{YES.format(count=count)}", size=thousands, check=check, anchor=BASH),
+        BASH: Source(cell=f"%%bash\n{YES.format(count=few)}", size=few / 1e3,
+                     check=_told(few, ENOUGH)),
+        BANG: Source(cell=f"!{YES.format(count=count)}", size=thousands, check=most, anchor=BASH),
         PROGRAM: Source(cell=f"{UNSHARE} bash\n{YES.format(count=count)}", size=thousands,
                         check=check, anchor=BANG, bar=1.0),
-        PLAIN: Source(cell=told, size=thousands, check=check),
-        PX: Source(cell=f"%%px\n{told}", size=thousands, check=check, anchor=PLAIN),
+        PLAIN: Source(cell=told, size=thousands, check=most),
+        PX: Source(cell=f"%%px\n{told}", size=thousands, check=most, anchor=PLAIN),
         PYTHON: Source(cell=f"{UNSHARE}\n{told}", size=thousands, check=check, anchor=PLAIN,
                        bar=1.0),
     }  # fmt: skip
@@ -149,20 +153,20 @@ def _text(running: Kernel) -> str:
 
 
 def _shown(size: int) -> Callable[[Kernel], None]:
-    """Return a check that the client has so many y, each with its end of line."""
+    """Return a check that the client has most of so many y, each with its end of line."""
 
     def check(running: Kernel) -> None:
-        if (found := _text(running).count("y")) < size // 2:
+        if (found := _text(running).count("y")) < size // 2 * ENOUGH:
             raise RuntimeError(f"the client has {found} of {size // 2} lines")
 
     return check
 
 
-def _told(count: int) -> Callable[[Kernel], None]:
-    """Return a check that the client has so many lines."""
+def _told(count: int, least: float = 1) -> Callable[[Kernel], None]:
+    """Return a check that the client has so many lines, or at least that part of them."""
 
     def check(running: Kernel) -> None:
-        if (found := _text(running).count(LINE)) != count:
+        if not count * least <= (found := _text(running).count(LINE)) <= count:
             raise RuntimeError(f"the client has {found} of {count} lines")
 
     return check
