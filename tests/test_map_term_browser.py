@@ -97,6 +97,9 @@ os.getpid()"""
     page.keyboard.type("stty size\n")
     first.locator(".xterm-rows").get_by_text(re.compile(r"^9 \d\d+$")).wait_for()
 
+    paper = "rgb(17, 17, 17)" if front == "lab" else "rgb(255, 255, 255)"
+    for screen in page.locator(".nsm-term .xterm-scrollable-element").all():
+        expect(screen).to_have_css("background-color", paper)
     moves_the_limit_of_a_box(page, notebook.output(0).splitlines()[-1])
     notebook.screenshot(f"terminals-{front}")
     interrupt(page)

@@ -39,13 +39,22 @@ class TerminalView {
     this.term.onResize(({ rows, cols }) => send(model, { ask: "size", rows, columns: cols }));
     if (kept.length) this.term.write(kept);
     if (status) this.end(status);
-    this.stops = [onTheme(() => { this.term.options.theme = this.theme(); }), present(model), instead(model)];
-    this.layout = perFrame(() => this.place.clientWidth > 40 && this.fitted.fit());
+    this.stops = [onTheme(() => this.dress()), present(model), instead(model)];
+    this.layout = perFrame(() => {
+      if (this.place.clientWidth <= 40) return;
+      this.dress(); // outside of the page there was no colour to tell a dark theme by
+      this.fitted.fit();
+    });
     this.size = new ResizeObserver(this.layout);
     this.size.observe(this.place);
   }
 
   theme() { return THEMES[isDark(this.el) ? "dark" : "light"]; }
+
+  dress() {
+    const theme = this.theme();
+    if (this.term.options.theme !== theme) this.term.options.theme = theme;
+  }
 
   key(event) {
     if (event.type === "keydown" && event.key === "Escape" && event.shiftKey) {
