@@ -82,7 +82,7 @@ def graphs(count):
     shown = [keeper().open(group, USUAL) for group in groups[:count]]
     for graph in shown:
         display(graph)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 40
     while any(graph.unheard for graph in shown):
         assert time.monotonic() < end, "no view asked for its graph"
         time.sleep(0.1)
@@ -164,10 +164,10 @@ def _latency(server: Server, samples: int) -> Table:
 
 
 def _cpu(server: Server, *, count: int, quick: bool) -> Table:
-    seconds, rounds = (0.3, 2) if quick else (3, 3)
+    seconds, rounds = (0.3, 2) if quick else (3, 2)
     code = CPU.format(count=count, seconds=seconds, rounds=rounds)
     with open_notebook(server, ["%load_ext nsmagic", code, "print(taken)"], name="cpu") as lab:
-        lab.run_all(timeout=150)
+        lab.run_all(timeout=240)
         if not lab.output(2):
             raise RuntimeError(f"the cell failed: {lab.output(1)}")
         taken = ast.literal_eval(lab.output(2))
