@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from nsmagic.linux import rights
 from nsmagic.linux.ids import SystemNames
+from nsmagic.linux.rooted import working_directory
 from nsmagic.wish.accounts import find_outside
 from nsmagic.wish.idmaps import Ids, Range
 from nsmagic.wish.isolation import Isolation
@@ -45,7 +46,7 @@ def _kept(wish: Isolation) -> dict[str, Any]:
         return {}
     if wish.root is not None:
         return {"machine": platform.machine()}
-    wd = str(Path.cwd())
+    wd = working_directory()
     named = [sys.prefix, sys.base_prefix, os.environ.get("HOME", "")]
     named += os.environ.get("PYTHONPATH", "").split(":")
     kept = [path for each in named if each for path in (each, os.path.realpath(each))]

@@ -115,6 +115,14 @@ class GraphKeeper:
             return wanted
 
     def _run(self) -> None:
+        try:
+            self._feed()
+        finally:  # after an error the next graph, or view, begins again
+            with self._lock:
+                if self._thread is threading.current_thread():
+                    self._thread = None
+
+    def _feed(self) -> None:
         tick, poked = 0, False
         due = time.monotonic()
         renewed = due - _RENEW / 2

@@ -44,14 +44,16 @@ def meeting(front: Connection, root: str | None, owner: tuple[int, int]) -> Gene
         folder.chmod(0o711)  # to be passed through by `owner`, whose directory is in it
         place = folder / _INSIDE
         place.mkdir(mode=0o700)
-        fd = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         stack.callback(os.close, fd)
+        # By the descriptor: whoever owns the other root could put another directory in the way.
+        # And the path is short, however deep that root lies.
+        here = Path(f"/proc/self/fd/{fd}")
         seen = _seen(place, root)
-        front.at(f"{seen}/k").write(place / _FILE)
-        for path in (place, place / _FILE):
-            os.chown(path, *owner)
-        # Through the descriptor the path is short, however deep the other root lies.
-        yield Meeting(file=f"{seen}/{_FILE}", kernel=front.at(f"/proc/self/fd/{fd}/k"))
+        front.at(f"{seen}/k").write(here / _FILE)
+        os.chown(_FILE, *owner, dir_fd=fd, follow_symlinks=False)
+        os.chown(here, *owner)
+        yield Meeting(file=f"{seen}/{_FILE}", kernel=front.at(f"{here}/k"))
 
 
 @contextmanager

@@ -90,6 +90,14 @@ class Follower:
             return watched
 
     def _run(self) -> None:
+        try:
+            self._follow()
+        finally:  # after an error the next map, or view, begins again
+            with self._lock:
+                if self._thread is threading.current_thread():
+                    self._thread = None
+
+    def _follow(self) -> None:
         seen: frozenset[str] = frozenset()
         looked, cost, drawn = 0.0, 0.0, time.monotonic()
         while maps := self._watched():

@@ -7,7 +7,7 @@ import select
 import signal
 import threading
 from collections.abc import Callable, Collection, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 
 @contextmanager
@@ -35,13 +35,12 @@ def pumping_aside(
         if asker is threading.main_thread() and asker.ident is not None:
             signal.pthread_kill(asker.ident, signal.SIGINT)
 
-    poller.register(answered, select.EPOLLIN)
-    thread = threading.Thread(target=go_on, name="nsmagic-asking", daemon=True)
-    thread.start()
-    try:
+    with ExitStack() as stack:  # SIGINT may come while we leave: what is below is done all the same
+        stack.callback(os.close, answered)
+        poller.register(answered, select.EPOLLIN)
+        stack.callback(poller.unregister, answered)
+        thread = threading.Thread(target=go_on, name="nsmagic-asking", daemon=True)
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(os.eventfd_write, answered, 1)
         yield
-    finally:
-        os.eventfd_write(answered, 1)
-        thread.join()
-        poller.unregister(answered)
-        os.close(answered)

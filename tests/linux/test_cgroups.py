@@ -418,6 +418,23 @@ class TestSamples:
             assert {"cpu.usage", "cpu.throttled", "pids.current", "pids.max_hits"} <= have
         assert len(os.listdir("/proc/self/fd")) == before
 
+    def test_pressure_that_is_switched_off_is_not_the_end(self) -> None:
+        with group("pids=9") as made:
+            switch = (made.v2 or made.directories[0]) / "cgroup.pressure"
+            if not switch.exists():
+                pytest.skip("no cgroup.pressure here")
+            with made.sampler() as sampler:
+                before = sampler.sample()
+                assert before is not None
+                assert before.values["psi.cpu.some"] is not None
+                switch.write_text("0")
+                after = sampler.sample()
+                assert after is not None
+                assert after.values["psi.cpu.some"] is None
+                assert after.values["pids.current"] == 0
+                made.remove()
+                assert sampler.sample() is None
+
     def test_values_are_those_of_the_processes(self) -> None:
         code = "import time; x = bytearray(30 * 2**20); print(flush=True); time.sleep(60)"
         with group("mem=64M") as made, made.sampler() as sampler:

@@ -80,14 +80,17 @@ class Sampler:
             return None
         for _ in range(_TRIES):
             values, at = dict(self._nothing), time.monotonic()
-            try:
-                for file in self._files:
+            for file in list(self._files):
+                try:
                     values.update(file.read())
-            except OSError as error:
-                if error.errno != errno.ENODEV:  # what cgroupfs says of a group that was removed
-                    raise
-                self.close()
-                return None
+                except OSError as error:
+                    if error.errno != errno.ENODEV:  # what cgroupfs says of a file that is no more
+                        raise
+                    if not file.path.parent.exists():  # nor is its group
+                        self.close()
+                        return None
+                    self._files.remove(file)  # PSI that was switched off: cgroup.pressure
+                    os.close(file.fd)
             if time.monotonic() - at < _AT_ONCE:
                 break
         for name in self._sums:
