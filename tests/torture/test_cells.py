@@ -18,6 +18,14 @@ MEMORY = 20_000  # kB that they may cost, most of it what IPython remembers of e
 DESCRIPTORS = 10  # of ipykernel, one for each thread that printed, until it tidies up
 
 
+def test_eight_kernels_at_once(place: Place) -> None:
+    print(f"NSMAGIC_SEED={SEED}")
+    count = str(max(10, SCALE.cells // 10))
+    lines = [[*workers.options(place, f"{SEED} {n}"), "--cells", count] for n in range(8)]
+    told = workers.run("cells", lines, seconds=SCALE.seconds)
+    assert [(each["wrong"], each["left"], each["answer"]) for each in told] == [([], {}, "42")] * 8
+
+
 def test_many_cells_in_one_kernel(place: Place) -> None:
     print(f"NSMAGIC_SEED={SEED}")
     words = [*workers.options(place, SEED), "--cells", str(SCALE.cells)]
