@@ -8,6 +8,7 @@ import pytest
 
 from tests.torture import workers
 from tests.torture.scale import SCALE, SEED
+from tests.torture.victim import SPARE
 
 if TYPE_CHECKING:
     from tests.torture.places import Place
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(SCALE.seconds)]
 
 MEMORY = 20_000  # kB that they may cost, most of it what IPython remembers of each
-DESCRIPTORS = 10  # of ipykernel, one for each thread that printed, until it tidies up
 
 
 def test_eight_kernels_at_once(place: Place) -> None:
@@ -36,5 +36,6 @@ def test_many_cells_in_one_kernel(place: Place) -> None:
     grown = {name: told["after"][name] - was for name, was in told["before"].items()}
     assert grown.pop("kernel's resident kB") < MEMORY
     assert grown.pop("spawner's resident kB") < MEMORY
-    assert grown.pop("kernel's descriptors") <= DESCRIPTORS
+    assert grown.pop("kernel's descriptors") <= SPARE["descriptors"]
+    assert grown.pop("kernel's threads") <= SPARE["threads"]
     assert set(grown.values()) == {0}, grown
