@@ -20,7 +20,7 @@ from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.execute import Body
 from nsmagic.run.handover import ToParent, die_with
 from nsmagic.run.launch import wait_status
-from nsmagic.run.outside import perform_ahead, perform_outside
+from nsmagic.run.outside import perform_ahead, try_outside
 from nsmagic.run.perform import perform_all
 from nsmagic.run.program import reset_signals
 from nsmagic.run.result import Result
@@ -165,14 +165,8 @@ class Attached:
         self._answer("noted")
 
     def _outside(self, frame: Frame) -> None:
-        try:
-            undo = perform_outside(self._plan.steps[frame.data["index"]], frame.data["pid"])
-        except OSError as error:
-            self._answer("done", errno=error.errno, text=error.strerror, path=error.filename)
-        else:
-            if undo is not None:
-                self._undo.append(undo)
-            self._answer("done", errno=0, text="", path=None)
+        step = self._plan.steps[frame.data["index"]]
+        self._answer("done", **try_outside(step, frame.data["pid"], self._undo))
 
     def _answer(self, kind: str, **data: Any) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):  # killed meanwhile

@@ -10,12 +10,14 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from nsmagic.run.channel import Buffer, Channel
 from nsmagic.run.program import be_ready
 
 _ORDERS = 3  # the launcher's descriptor of the socket
+_REFUSED = 255 << 8  # as the wait status of a cell that had no process
 _FORGOTTEN = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
@@ -67,3 +69,23 @@ def start_launcher(program: int, orders: int) -> int:
         file_actions=[(os.POSIX_SPAWN_DUP2, orders, _ORDERS)],
         setsigmask=(), setsigdef=_FORGOTTEN,
     )  # fmt: skip
+
+
+def refuse_cell(channel: Channel, index: int, error: OSError) -> None:
+    """Tell the kernel that no process could be made for its cell."""
+    channel.send(
+        "failed", index=index, errno=error.errno, text=error.strerror, path=None, spent=[]
+    )  # fmt: skip
+    channel.send("status", status=_REFUSED, usage=[0.0, 0.0, 0])
+    channel.close()
+
+
+def introduce(pid: int, channel: Channel) -> None:
+    """Tell the kernel of the cell's process, which waits for us: so this is the right one."""
+    # A process that was killed may be reaped already; its kernel hears of that only.
+    with suppress(OSError):
+        pidfd = os.pidfd_open(pid)
+        try:
+            channel.send("forked", pid=pid, fds=[pidfd])
+        finally:
+            os.close(pidfd)

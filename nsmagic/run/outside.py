@@ -46,6 +46,19 @@ def refusal(plan: Plan, index: int, error: OSError) -> StepError:
     return StepError(step, number, error.strerror or "", path, hint)
 
 
+def try_outside(
+    step: Step, pid: int, undo: list[Callable[[], None]]
+) -> dict[str, int | str | bytes | None]:
+    """Do one `outside` step; return the answer for the child, add to `undo` what undoes it."""
+    try:
+        undone = perform_outside(step, pid)
+    except OSError as error:
+        return {"errno": error.errno, "text": error.strerror, "path": error.filename}
+    if undone is not None:
+        undo.append(undone)
+    return {"errno": 0, "text": "", "path": None}
+
+
 @singledispatch
 def perform_outside(step: Step, pid: int) -> Callable[[], None] | None:  # noqa: ARG001
     """Do one `outside` step in the parent, on behalf of the child `pid`.

@@ -14,7 +14,7 @@ from nsmagic.run.asking import pumping_aside
 from nsmagic.run.channel import Frame
 from nsmagic.run.launch import Launcher
 from nsmagic.run.listener import Listener
-from nsmagic.run.outside import perform_ahead, perform_outside, refusal
+from nsmagic.run.outside import perform_ahead, refusal, try_outside
 from nsmagic.run.result import Result
 from nsmagic.run.streams import ET, Streams
 from nsmagic.run.terminal import Terminal
@@ -228,15 +228,7 @@ class Sandbox:
 
     def _outside(self, frame: Frame) -> None:
         pid = self._launcher.cell or frame.data["pid"]  # before a Fork step the spawner told none
-        try:
-            undo = perform_outside(self.plan.steps[frame.data["index"]], pid)
-        except OSError as error:
-            answer = {"errno": error.errno, "text": error.strerror, "path": error.filename}
-        else:
-            answer = {"errno": 0, "text": "", "path": None}
-            if undo is not None:
-                self._undo.append(undo)
-        self._answer("done", **answer)
+        self._answer("done", **try_outside(self.plan.steps[frame.data["index"]], pid, self._undo))
 
     def _answer(self, kind: str, **data: Any) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):  # killed meanwhile

@@ -26,13 +26,12 @@ from nsmagic.linux import syscalls
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.drains import Drains
 from nsmagic.run.guards import Guard
-from nsmagic.run.helpers import Helper, make_helper
+from nsmagic.run.helpers import Helper, introduce, make_helper, refuse_cell
 from nsmagic.run.keeper import kill_descendants
 from nsmagic.run.program import close_all_but
 
 _QUIET_MS: Final = 5
 _DYING_MS: Final = 5000
-_REFUSED: Final = 255 << 8  # as the wait status of a cell that had no process
 
 
 @dataclass
@@ -248,26 +247,6 @@ class Spawner:
         kill_descendants(os.getpid(), os.open("/proc", os.O_RDONLY | os.O_CLOEXEC), keepers)
         for guard in self.guards.values():
             guard.remove()
-
-
-def refuse_cell(channel: Channel, index: int, error: OSError) -> None:
-    """Tell the kernel that no process could be made for its cell."""
-    channel.send(
-        "failed", index=index, errno=error.errno, text=error.strerror, path=None, spent=[]
-    )  # fmt: skip
-    channel.send("status", status=_REFUSED, usage=[0.0, 0.0, 0])
-    channel.close()
-
-
-def introduce(pid: int, channel: Channel) -> None:
-    """Tell the kernel of the cell's process, which waits for us: so this is the right one."""
-    # A process that was killed may be reaped already; its kernel hears of that only.
-    with suppress(OSError):
-        pidfd = os.pidfd_open(pid)
-        try:
-            channel.send("forked", pid=pid, fds=[pidfd])
-        finally:
-            os.close(pidfd)
 
 
 def sweep_and_exit(ledger: str) -> NoReturn:

@@ -16,9 +16,10 @@ from nsmagic.wish.accounts import NOBODY, Account
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.groups import CellGroup
 from nsmagic.wish.hardening import after_ids, before_ids
-from nsmagic.wish.idmaps import Ids, id_lines
+from nsmagic.wish.idmaps import Ids
 from nsmagic.wish.inside import inside
-from nsmagic.wish.isolation import IdMap, Isolation, SubIds
+from nsmagic.wish.isolation import Isolation
+from nsmagic.wish.mapping import map_steps
 from nsmagic.wish.namespaces import NAMESPACES
 from nsmagic.wish.steps import Step
 from nsmagic.wish.target import Entering
@@ -85,11 +86,7 @@ def make_plan(
         isolation, more = _imply(isolation, situation)
         notes += more
     elif "pid" in isolation.namespaces and not isolation.fork:
-        notes.append(
-            "without --fork the cell's first child is PID 1 of the new namespace: "
-            "once that has ended, fork(2) gives ENOMEM"
-            + ("; no thread can be started" if isinstance(body, steps.RunPython) else "")
-        )
+        notes.append(_without_fork(body))
     if situation.group is not None and situation.group.implied:
         notes.append("mem= forbids swap too (swap=0): give swap=, or --strict to leave it alone")
     listed = (
@@ -99,15 +96,21 @@ def make_plan(
         *(steps.EnterCgroup(cgroup=each, file="tasks") for each in _late(isolation, situation)),
         *_persist(isolation),
         *inside(
-            isolation,
-            situation.outside,
-            (*before_ids(isolation, situation.kept, situation.wd),),
+            isolation, situation.outside, (*before_ids(isolation, situation.kept, situation.wd),)
         ),
         *after_ids(isolation, situation.machine, body),
         *([steps.Init()] if init else []),
         body,
     )
     return Plan(isolation=isolation, steps=listed, notes=tuple(notes))
+
+
+def _without_fork(body: Step) -> str:
+    more = "; no thread can be started" if isinstance(body, steps.RunPython) else ""
+    return (
+        "without --fork the cell's first child is PID 1 of the new namespace: "
+        f"once that has ended, fork(2) gives ENOMEM{more}"
+    )
 
 
 def _refuse_nonsense(wish: Isolation, situation: Situation, *, init: bool) -> None:
@@ -228,51 +231,11 @@ def _before_fork(wish: Isolation, situation: Situation) -> Iterator[Step]:
         types = tuple(row.name for row in NAMESPACES if row.name in wish.namespaces)
         yield steps.Unshare(types=types, fork=wish.fork)
     if "user" in wish.namespaces:
-        yield from _id_maps(wish, situation)
+        yield from map_steps(wish, situation.uids, situation.gids)
     if wish.boottime is not None:
         yield steps.SetClock(clock="boottime", seconds=wish.boottime)
     if wish.monotonic is not None:
         yield steps.SetClock(clock="monotonic", seconds=wish.monotonic)
-
-
-def _id_maps(wish: Isolation, situation: Situation) -> Iterator[Step]:
-    user = _inner_id(wish.map_user, wish, situation.uids)
-    group = _inner_id(wish.map_group, wish, situation.gids)
-    yield from _id_map(user, wish.map_users, situation.uids, wish, situation)
-    deny = group is not None and not _needs_parent(wish.map_groups, wish)
-    if deny:  # an ordinary user may write gid_map only after this, user_namespaces(7)
-        yield steps.SetGroups(policy="deny")
-    yield from _id_map(group, wish.map_groups, situation.gids, wish, situation)
-    if wish.setgroups is not None and not deny:
-        yield steps.SetGroups(policy=wish.setgroups)
-
-
-def _inner_id(named: int | None, wish: Isolation, ids: Ids) -> int | None:
-    if named is not None:
-        return named
-    if wish.map_root_user:
-        return 0
-    return ids.own if wish.map_current_user else None
-
-
-def _id_map(
-    inner: int | None, ranges: tuple[IdMap | SubIds, ...], ids: Ids,
-    wish: Isolation, situation: Situation,
-) -> Iterator[Step]:  # fmt: skip
-    lines = id_lines(ranges, ids, inner)
-    if not lines:
-        return
-    if not _needs_parent(ranges, wish):
-        yield steps.MapIds(kind=ids.kind, maps=lines)
-    elif situation.uids.own == 0:
-        yield steps.MapIdsOutside(kind=ids.kind, maps=lines)
-    else:
-        yield steps.MapIdsByHelper(kind=ids.kind, maps=lines)
-
-
-def _needs_parent(ranges: tuple[IdMap | SubIds, ...], wish: Isolation) -> bool:
-    """Whether the map is more than one's own id, which only the parent namespace may write."""
-    return bool(ranges) or wish.owner is not None
 
 
 def _body_must_not_fork(wish: Isolation) -> bool:
