@@ -53,8 +53,9 @@ from nsmagic.notebook.graphs import keeper
 print(watched.track.start + time.time() - time.monotonic())"""
 CPU = """
 import io, os, subprocess, sys, time
+from contextlib import ExitStack
 import matplotlib.pyplot as plt
-from IPython.display import Image, display
+from IPython.display import Image, clear_output, display
 from nsmagic.linux.cgroups.group import make_group
 from nsmagic.linux.cgroups.places import Places
 from nsmagic.notebook.graphs import close_graphs, keeper
@@ -64,12 +65,17 @@ WORK = "import time\\nwhile True: bytearray(1 << 20); time.sleep(0.1)"
 limits = parse_limits(["mem=64M", "pids=20", "cpu=50%"])
 rows = [limit.row for limit in limits]
 place = Places().find(rows)
-groups, workers = [], []
-for number in range({count}):
-    groups.append(make_group(place, os.getpid(), f"graph{{number}}", rows))
-    groups[-1].set(limits)
-    workers.append(subprocess.Popen([sys.executable, "-S", "-c", WORK]))
-    groups[-1].add(workers[-1].pid)
+groups, stack = [], ExitStack()
+
+def fill(number):
+    group = make_group(place, os.getpid(), f"graph{{number}}", rows)
+    stack.callback(group.remove)
+    group.set(limits)
+    worker = subprocess.Popen([sys.executable, "-S", "-c", WORK])
+    stack.callback(worker.wait)
+    stack.callback(worker.kill)
+    group.add(worker.pid)
+    groups.append(group)
 
 def share(act=lambda: None):
     began, used = time.monotonic(), time.process_time()
@@ -94,7 +100,6 @@ def graphs(count):
 
 figure, axes = plt.subplots(figsize=(6, 2))
 values = []
-shown = display(display_id=True)
 def redraw():
     values.append(len(values) % 7)
     axes.clear()
@@ -104,14 +109,14 @@ def redraw():
     shown.update(Image(png.getvalue()))
 
 taken = []
-for _ in range({rounds}):
-    taken.append([share(), share(redraw), graphs(1), graphs({count})])
-plt.close(figure)
-close_graphs()
-for group, worker in zip(groups, workers):
-    group.kill()
-    worker.wait()
-    group.remove()
+with stack:
+    for number in range({count}):
+        fill(number)
+    stack.callback(close_graphs)
+    for _ in range({rounds}):
+        clear_output()  # JupyterLab shows fifty outputs of a cell, and graphs leave two each
+        shown = display(display_id=True)
+        taken.append([share(), share(redraw), graphs(1), graphs({count})])
 """
 
 
