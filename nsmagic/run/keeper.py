@@ -20,6 +20,10 @@ from nsmagic.run.joining import held
 
 # SIGUSR1 tells that our own parent ended (PR_SET_PDEATHSIG).
 KEEPER_SIGNALS: Final = {signal.SIGCHLD, signal.SIGUSR1}
+# So often nobody is seen alive, while Linux says that there are children, before that is believed.
+# They are dead then, and their tracers, who are not ours to end, have not taken note.  But a chain
+# of processes that fork and exit is mostly past the place in /proc where we look.
+_LOOKS: Final = 100
 
 
 def keep_tree(cell: int, channel: Channel, parent: int) -> NoReturn:
@@ -88,8 +92,9 @@ def kill_descendants(
     """
     killed: set[int] = set()
     statuses = {} if reaped is None else reaped
+    looks = 0
     with suppress(ChildProcessError):
-        while True:
+        while looks < _LOOKS:
             _reap_all(statuses)
             stopped: set[int] = set()
             while fresh := descendants(root, proc) - stopped - set(keepers):
@@ -98,14 +103,28 @@ def kill_descendants(
                 stopped |= fresh
             spared = descendants(root, proc).intersection(keepers)
             if not stopped and not spared:
-                _reap_all(statuses)  # who died since
-                break  # what is left now are dead whose tracers are not ours to end
+                _stop_children(root, proc, keepers)
+                looks += 1
+                continue
+            looks = 0
             for pid in (*stopped, *spared):
                 _signal(pid, signal.SIGKILL)
             killed |= stopped | spared
             # Not as often as were killed: a parent that ignores SIGCHLD took its dead with it.
             pid, statuses[pid] = os.waitpid(-1, 0)
     return len(killed)
+
+
+def _stop_children(root: int, proc: int, keepers: Collection[int]) -> None:
+    """Stop the children of `root` at once: 20 µs, where a look at everybody takes 3 ms."""
+    with suppress(OSError):  # without CONFIG_PROC_CHILDREN
+        fd = os.open(f"{root}/task/{root}/children", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
+        try:
+            for pid in os.read(fd, 4096).split():
+                if int(pid) not in keepers:
+                    _signal(int(pid), signal.SIGSTOP)
+        finally:
+            os.close(fd)
 
 
 def _reap_all(statuses: dict[int, int]) -> None:

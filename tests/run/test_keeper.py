@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from nsmagic.run.keeper import descendants
+from tests.support.programs import output
 
 pytestmark = pytest.mark.linux
 
@@ -179,3 +180,29 @@ def test_a_name_like_the_fields_behind_it() -> None:
     proc = os.open("/proc", os.O_RDONLY)
     assert child.pid not in descendants(os.getpid(), proc)
     os.close(proc)
+
+
+CHAIN = """
+import os
+from nsmagic.linux import syscalls
+from nsmagic.run.keeper import kill_descendants
+syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+begun, begin = os.pipe()
+if not os.fork():
+    os.write(begin, b"x")
+    while True:  # each lives for less than a look at all processes takes
+        if os.fork():
+            os._exit(0)
+        os.setsid()
+os.read(begun, 1)
+print(kill_descendants(os.getpid(), os.open("/proc", os.O_RDONLY)) > 0)
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print("no child")
+"""
+
+
+def test_a_chain_of_processes_that_fork_and_exit_is_ended() -> None:
+    for _ in range(10):
+        assert output([sys.executable, "-c", CHAIN]) == "True\nno child\n"
