@@ -117,6 +117,7 @@ class Spawner:
         spare, self.spare = self.spare, 0
         self.wanted = self.launcher if launches else None
         if spare and self.helpers[spare].launches == launches:
+            os.kill(spare, signal.SIGCONT)  # whoever may signal us may have stopped it
             return spare
         if spare:
             os.kill(spare, signal.SIGKILL)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 # Of these `make test` runs every third: each attack in one place, and every place in turn.
-_THINNED = ("test_attacks", "test_shortage", "test_interrupts")
+_THINNED = ("test_attacks", "test_cells", "test_extremes", "test_interrupts", "test_shortage")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

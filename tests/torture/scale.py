@@ -23,7 +23,7 @@ class Scale:
 
 
 _SCALES = {
-    "short": Scale(kills=8, cells=40, interrupts=15, flood=50 * 10**6, step=5, seconds=120),
+    "short": Scale(kills=6, cells=30, interrupts=10, flood=50 * 10**6, step=5, seconds=120),
     "full": Scale(kills=100, cells=1000, interrupts=200, flood=10**9, step=1, seconds=1200),
 }
 SCALE = _SCALES[os.environ.get("NSMAGIC_TORTURE", "short")]
