@@ -29,6 +29,7 @@ class Writer(io.TextIOWrapper):
 
     def write(self, text: str) -> int:
         """Write and, without a line end, flush."""
+        __tracebackhide__ = True
         count = super().write(text)
         if "\n" not in text:
             self.flush()
@@ -77,6 +78,7 @@ def _print_whole(by_parts: Callable[..., None]) -> Callable[..., None]:
         *values: object, sep: str | None = " ", end: str | None = "\n",
         file: TextIO | None = None, flush: bool = False,
     ) -> None:  # fmt: skip
+        __tracebackhide__ = True
         target: TextIO | None = sys.stdout if file is None else file
         if target is None or not (target is sys.stdout or target is sys.stderr):
             by_parts(*values, sep=sep, end=end, file=file, flush=flush)

@@ -125,3 +125,12 @@ def test_history_is_the_notebooks(kernel: KernelDriver) -> None:
     run = kernel.run(text)
     assert run.stdout.splitlines()[0] == str(int(before) + 1)
     assert kernel.run("print(In[-2] == In[-2] and len(In))").stdout == f"{int(before) + 2}\n"
+
+
+def test_what_fails_inside_of_print_is_shown_without_us(kernel: KernelDriver) -> None:
+    cell = "class Bad:\n    def __str__(self):\n        return 1 / 0\nprint(Bad())"
+    error = kernel.run(f"%%unshare --user --map-root-user --uts\n{cell}").error
+    assert error is not None
+    text = "\n".join(error["traceback"])
+    assert "return" in text
+    assert "nsmagic/" not in text
