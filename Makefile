@@ -74,7 +74,7 @@ packages:
 
 # Most of a test is waiting for a process, so two run at once; a file's tests stay together.
 WORKERS ?= 2
-PYTEST_ALL = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PYTEST_ALL = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # A test that fails is run once more by itself: on a busy machine a deadline may pass.  What fails
 # twice fails; a test that needed its second run is named in the first run's summary.

@@ -56,6 +56,11 @@ def pytest_configure(config: pytest.Config) -> None:
     ensure_event_loop()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest: a file's tests stay together, and the other worker would wait."""
+    items.sort(key=lambda item: not any(map(item.get_closest_marker, ("vm", "torture"))))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Ask the probes of `needs`."""
     for marker in item.iter_markers("needs"):

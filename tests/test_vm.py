@@ -39,6 +39,8 @@ CORE += ["tests/notebook/test_boxed_limits.py"]
 CGROUPS = [*ALL, "tests/linux/test_cgroups.py", "tests/linux/test_cgroup_places.py"]
 CGROUPS += ["tests/notebook/test_cgroup.py"]
 CGROUPS += ["tests/linux/test_cgroup_systemd.py"]
+# Kernels killed and hostile bodies, by who one is in the guest; the rest needs more processors.
+TORTURE = [*AGAIN, "tests/torture/test_kills.py", "tests/torture/test_attacks.py"]
 # Each lab solved; and the exercise that only cgroup v2 can be asked, with its wrong solutions.
 LABS = [*ALL, "tests/labs/test_lab_notebooks.py", "tests/labs/test_exercises.py"]
 LABS += ["-k", "(test_solved and ourselves) or refused[suit]"]
@@ -114,13 +116,22 @@ def test_cgroups_of_version_2(as_user: Account, kernel: str, user: bool) -> None
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("user", [False, True], ids=["root", "user"])
+@pytest.mark.parametrize("user", [False, pytest.param(True, marks=pytest.mark.slow)],
+                         ids=["root", "user"])  # fmt: skip
 @needs(can_boot)
 @pytest.mark.timeout(3 * BOOT)
 def test_all_labs_are_done_on_version_2(as_user: Account, kernel: str, user: bool) -> None:
     said = guest(as_user, as_user.python, *LABS, kernel=kernel, user=user, timeout=2 * BOOT)
     print(said)
     assert re.search(r"^7 passed, \d+ deselected", said, re.MULTILINE), said  # and none skipped
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("user", [False, True], ids=["root", "user"])
+@needs(can_boot)
+@pytest.mark.timeout(3 * BOOT)
+def test_torture_on_version_2(as_user: Account, user: bool) -> None:
+    print(guest(as_user, as_user.python, *TORTURE, user=user, timeout=2 * BOOT))
 
 
 @pytest.mark.slow

@@ -50,11 +50,16 @@ def test_the_facts_in_the_readme_can_be_asked() -> None:
     listed = text.partition("`nsmagic.labs.watched.Watched`: ")[2].partition(" and more")[0]
     facts = re.findall(r"`([^`]+)`", listed)
     assert len(facts) > 10
-    with subprocess.Popen(["sleep", "60"]) as sleeper:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(["tee", "-i"], stdin=pipe, stdout=pipe, text=True, bufsize=1) as sleeper:
+        assert sleeper.stdin is not None
+        assert sleeper.stdout is not None
+        print("begun", file=sleeper.stdin)
+        assert sleeper.stdout.readline() == "begun\n"
         known = {"it": Watched(sleeper.pid, "sleeper")}
         found = {fact: eval(f"it.{fact}", known) for fact in facts}
         sleeper.kill()
-    assert found["argv"] == ("sleep", "60")
+    assert found["argv"] == ("tee", "-i")
     assert found["children"] == ()
     assert found["hostname"] == os.uname().nodename
     assert set(found["namespaces"]) == {

@@ -104,7 +104,7 @@ def test_a_script_and_another_program(notebook: KernelDriver) -> None:
 
 
 def test_exit_statuses_signals_and_timeouts_are_said(notebook: KernelDriver) -> None:
-    text, page = shown(notebook, "%sxs host,self -- echo out; echo err >&2; exit 3")
+    text, page = shown(notebook, "%sxs host,self -- echo err >&2; exit 3")
     assert text.startswith("host exited with status 3\nself exited with status 3\n")
     assert ["err", "err"] in rows(text)
     assert 'class="bad"' in page

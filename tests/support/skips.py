@@ -27,6 +27,7 @@ ALLOWED: dict[str, str] = {
     r"no cgroup v2 controllers here": "hybrid machines keep them on v1; the guest has them",
     r"systemd and dbus-daemon are not installed": "without a user manager nobody can ask it",
     r"(?:unshare|nsenter) here has no --": "an option newer than the util-linux of this machine",
+    r"memory\.high, which slows down": "hybrid machines have memory on v1; the guest has it",
     r"no cgroup.pressure here": "Linux 6.1 with PSI has it; the guest of User Mode Linux has none",
     r"not x86-64 or aarch64": "the filter's table has these two",
 }
