@@ -187,8 +187,8 @@ class CgroupGraph(LiveWidget):
         return text_of(self.name, self.plots, self.track)
 
     def still(self) -> dict[str, str]:
-        """Return the graph as a PNG, once there is something to draw."""
-        if len(self.track.rows) < 2:
+        """Return the graph as a PNG, once there is a sample."""
+        if not self.track.rows:
             return {}
         picture = png(self.name, self.plots, self.track)
         source = f"data:image/png;base64,{picture}"

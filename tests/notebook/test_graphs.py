@@ -20,6 +20,7 @@ places, rows = Places(), [BY_KEY["mem"], BY_KEY["pids"]]
 group = make_group(places.find(rows), os.getpid(), "seen", rows)
 group.set(parse_limits(["mem=64M", "pids=20"]))
 graph = keeper().open(group, ("mem", "pids"))
+assert "image/png" in graph.still()  # of one sample: nbclient hears of no later picture
 def threads():
     return [thread for thread in threading.enumerate() if thread.name == "nsmagic-graphs"]
 def until(test):
