@@ -16,7 +16,7 @@ from nsmagic.notebook.tables import Cell, Column, Table, Tone
 Ending = Literal["done", "not done yet", "wrong", "cannot be checked here"]
 # s: how old a process is when it must be where it was going, and how long we wait for it.
 _YOUNG: Final = 10.0
-_MOMENT: Final = 5.0
+_MOMENT: Final = 8.0
 _BETWEEN: Final = 0.25
 _TONES: dict[Ending, Tone] = {"done": "good", "wrong": "bad"}
 

@@ -13,7 +13,7 @@ _LAB = "06-limits-live"
 _MEBI: Final = 2**20
 
 _DIET = """\
-%%cgroup mem=64M cpu=20% --bg --proc diet python3
+%%cgroup mem=64M cpu=30% --bg --proc diet python3
 blob = bytearray(45 * 2**20)
 while True:
     pass
@@ -28,13 +28,13 @@ while True:
     hints=(
         "It must take memory, and work without pause; and it must fit.",
         "%cgroup? for mem= and cpu=; a bytearray is memory that is really taken.",
-        ("%%cgroup mem=64M cpu=20% --bg --proc diet python3, then blob = bytearray(45 * 2**20)"
+        ("%%cgroup mem=64M cpu=30% --bg --proc diet python3, then blob = bytearray(45 * 2**20)"
         " and an endless loop."),
     ),
     solution=_DIET,
     mistakes=(
         Mistake(_DIET.replace("mem=64M", "mem=128M"), "memory limit"),
-        Mistake(_DIET.replace(" cpu=20%", ""), "CPU limit"),
+        Mistake(_DIET.replace(" cpu=30%", ""), "CPU limit"),
         Mistake(_DIET.replace("45 *", "4 *"), "holds"),
         Mistake("import subprocess\ndiet = subprocess.Popen(['sleep', '600'])", "same cgroup"),
     ),
