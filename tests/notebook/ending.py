@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support import leaks
+from tests.support import leaks, process
 
 if TYPE_CHECKING:
     from tests.support.cell_run import CellRun
@@ -134,11 +134,7 @@ def begin(kernel: KernelDriver, cell: str, word: str = "ready") -> CellRun:
 
 def children(pid: int) -> list[str]:
     """Command lines of all direct children of a process, zombies included."""
-    pids = [
-        pid
-        for tasks in Path(f"/proc/{pid}/task").glob("*/children")
-        for pid in tasks.read_text().split()
-    ]
+    pids = process.children(pid)
     return [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in pids]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import pytest
 from tests.notebook.ending import children
 from tests.support.kernel_driver import KernelDriver
 from tests.support.leaks import SPAWNER
+from tests.support.process import descriptors, status
 from tests.support.sandboxes import readonly_cgroup, sandboxes_work
 from tests.support.skips import needs
 
@@ -59,24 +59,6 @@ def spawners(kernel: KernelDriver) -> list[int]:
         for pid in tasks.read_text().split()
         if SPAWNER in Path(f"/proc/{pid}/cmdline").read_text()
     ]
-
-
-def descriptors(pid: int) -> Counter[str]:
-    """How many of each kind a process has open, but for the history that IPython opens anew."""
-    found: Counter[str] = Counter()
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            target = re.sub(r"\d+", "", os.readlink(entry))
-            if "history.sqlite" not in target:
-                found[target] += 1
-    return found
-
-
-def status(pid: int, name: str) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1])
-    raise AssertionError(name)
 
 
 def groups_of(pid: int) -> list[str]:

@@ -21,6 +21,7 @@ from nsmagic.run.spawning import SpawnerClient, close_spawner, spawner
 from tests.notebook.ending import message
 from tests.run.direct import Cell
 from tests.support.leaks import SPAWNER
+from tests.support.process import children
 from tests.support.skips import NEEDS_ROOT, needs, probe
 
 if TYPE_CHECKING:
@@ -61,10 +62,6 @@ def a_private_cgroup() -> str | None:
 def ending_spawner() -> Iterator[None]:
     yield
     close_spawner()
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def wait_for(pidfd: int) -> None:

@@ -6,17 +6,14 @@ One line of JSON goes to standard output; the exit status is 3 if something is w
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import random
-import re
 import sys
 import time
-from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.support.process import children, descriptors, status
 from tests.torture.deaths import spawners
 from tests.torture.kills import BAD
 from tests.torture.places import Place
@@ -51,31 +48,6 @@ GROUPS: dict[str, tuple[str, str | None]] = {
     "no memory": ("%%cgroup mem=32M\nblob = bytearray(10**9)", None),
 }
 SETUP = "import os\n%load_ext nsmagic"
-
-
-def status(pid: int, name: str) -> int:
-    """A number of proc_pid_status(5), in its own unit."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1])
-    raise AssertionError(name)
-
-
-def descriptors(pid: int) -> Counter[str]:
-    """How many of each kind a process has open, but for the history that IPython opens anew."""
-    found: Counter[str] = Counter()
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            target = re.sub(r"\d+", "", os.readlink(entry))
-            if "history.sqlite" not in target:
-                found[target] += 1
-    return found
-
-
-def children(pid: int) -> list[int]:
-    """Direct children, zombies too."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
 
 
 def figures(kernel: KernelDriver) -> dict[str, int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.torture.cells import children, status
+from tests.support.process import children, status
 from tests.torture.deaths import spawners
 from tests.torture.scale import SCALE
 from tests.torture.victim import Victim, no_traceback_of_ours

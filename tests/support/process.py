@@ -1,0 +1,34 @@
+"""Figures of one process, as Linux has them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+
+def status(pid: int, name: str) -> int:
+    """A number of proc_pid_status(5), in its own unit."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1])
+    raise AssertionError(name)
+
+
+def descriptors(pid: int) -> Counter[str]:
+    """How many of each kind a process has open, but for the history that IPython opens anew."""
+    found: Counter[str] = Counter()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            target = re.sub(r"\d+", "", os.readlink(entry))
+            if "history.sqlite" not in target:
+                found[target] += 1
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """Direct children, zombies too."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
