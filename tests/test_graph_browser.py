@@ -141,6 +141,8 @@ def second_view(page: Page, graph: Locator) -> None:
 
 def reads_and_zooms(page: Page, graph: Locator) -> None:
     """By keys to the first sample that is kept, from before this page; by mouse into a part."""
+    # Three tenths of the ten seconds that are shown have samples.
+    page.wait_for_function("() => +document.querySelector('.nsm-graph').dataset.at > 4")
     graph.get_by_role("button", name="Pause").click()
     chart = graph.locator(".nsm-graph-chart").first
     at, readout = (graph.locator(f".nsm-graph-{part}").first for part in ("at", "readout"))
@@ -162,6 +164,8 @@ def reads_and_zooms(page: Page, graph: Locator) -> None:
     page.mouse.up()
     follow = graph.get_by_role("button", name="30 s")
     expect(follow).to_have_attribute("aria-pressed", "false")
+    # The pointer rests where another sample is now, and the readout names one that is seen.
+    expect(at).to_have_text(re.compile(r"^at [3-6]"))
     page.mouse.move(left + 1, middle)
     # The left end is where the mouse went down, as exactly as there are samples.
     page.wait_for_function(

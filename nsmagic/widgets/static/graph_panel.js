@@ -66,7 +66,7 @@ class Panel {
         drawClear: [(chart) => this.background(chart)],
         draw: [(chart) => this.marks(chart)],
         setSelect: [(chart) => this.zoomed(chart)],
-        setCursor: [(chart) => { this.hover = chart.cursor.idx ?? null; this.tell(); }],
+        setCursor: [() => this.tell()],
       },
     }, this.data(0, 0), this.place);
     this.known = this.lines.map((field) => field.name).join();
@@ -186,21 +186,24 @@ class Panel {
     this.chart.batch(() => {
       this.chart.setScale("x", { min, max });
     });
-    this.tell();
+    // Below a pointer that rests lies another sample now, and uPlot looks only when it moves.
+    const { left, top } = this.chart.cursor;
+    if (left >= 0) this.chart.setCursor({ left, top });
+    else this.tell();
   }
 
   tell() {
     const { history } = this.view;
     const offset = this.view.from ?? 0;
-    const hovered = this.hover !== null && this.hover !== undefined && !this.view.touchless;
-    const row = hovered ? this.hover + offset : history.at.length - 1;
+    const hovered = this.chart?.cursor.idx ?? null;
+    const row = hovered === null ? history.at.length - 1 : hovered + offset;
     const parts = this.fields.filter((field) => history.known(field)).map((field) => {
       const value = history.columns[history.fields.indexOf(field)][row] ?? null;
       return make("span", { class: "nsm-graph-value", title: field.meaning || field.label },
         make("i", { class: `nsm-swatch nsm-${field.role}`, style: `--tone: ${turn(this.view.colours, field.colour)}` }),
         `${field.label} `, make("b", {}, value === null && field.role === "limit" ? "max" : show(value, field.unit)));
     });
-    const at = hovered && history.at[row] !== undefined ? `at ${this.clock(history.at[row])}` : "";
+    const at = hovered !== null && history.at[row] !== undefined ? `at ${this.clock(history.at[row])}` : "";
     const text = [at, ...parts.map((part) => part.textContent)].filter(Boolean).join(", ");
     if (text === this.told) return;
     this.told = text;
