@@ -14,7 +14,7 @@ import pytest
 from jupyter_core.utils import ensure_event_loop
 
 from tests.support import leaks, skips
-from tests.support.user import Account, make_account, remove
+from tests.support.user import Account, make_account, moved, remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -142,6 +142,13 @@ def as_user() -> Iterator[Account]:
         yield account
     finally:
         remove(account)
+
+
+@pytest.fixture
+def user_alone(as_user: Account) -> Iterator[Account]:
+    """That user in a home of this test's own: no other test's kernels, kernelspecs, files."""
+    with moved(as_user) as account:
+        yield account
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,7 @@ def account(request: pytest.FixtureRequest) -> Account | None:
         return None
     if os.geteuid():
         pytest.skip(NEEDS_ROOT)
-    user: Account = request.getfixturevalue("as_user")
+    user: Account = request.getfixturevalue("user_alone")
     return user
 
 

@@ -22,6 +22,17 @@ if TYPE_CHECKING:
     from tests.support.kernel_driver import KernelDriver
     from tests.support.user import Account
 
+INTERRUPTED_ONCE = """
+def interrupt_once(handlers, name):
+    async def once(stream, idents, parent, whole=handlers[name]):
+        handlers[name] = whole
+        raise KeyboardInterrupt
+    handlers[name] = once
+
+interrupt_once(get_ipython().kernel.shell_handlers, "execute_request")
+del interrupt_once
+"""
+
 
 @pytest.mark.linux
 class TestLeaks:
@@ -193,6 +204,14 @@ class TestKernelDriver:
         with pytest.raises(TimeoutError, match="the cell did not end"):
             kernel.run("import time; time.sleep(60)", timeout=0.2)
         assert kernel.run("1").status == "ok"
+
+    def test_a_request_that_ipykernel_never_answers(self, kernel: KernelDriver) -> None:
+        """As when the stop button is pressed before ipykernel begins with the cell's code."""
+        kernel.run(INTERRUPTED_ONCE, raise_error=True)
+        lost = kernel.wait(kernel.start("1"), until=lambda run: run.idle)
+        after = kernel.run("6 * 7")
+        assert (lost.reply, after.text) == (None, "42")
+        assert lost.request not in after.replies
 
     def test_a_spare_helper_is_no_leak_and_an_isolated_one_is(self, kernel: KernelDriver) -> None:
         before = leaks.snapshot()

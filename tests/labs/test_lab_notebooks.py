@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,15 +100,16 @@ def account(request: pytest.FixtureRequest) -> Account | None:
         return None
     if os.geteuid():
         pytest.skip(NEEDS_ROOT)
-    user: Account = request.getfixturevalue("as_user")
+    user: Account = request.getfixturevalue("user_alone")
     return user
 
 
 @pytest.mark.linux
 @pytest.mark.parametrize("name", NAMES)
 def test_solved(name: str, account: Account | None, tmp_path: Path) -> None:
-    folder = Path(tempfile.mkdtemp(dir=account.home)) if account else tmp_path
+    folder = account.home / "work" if account else tmp_path
     if account:
+        folder.mkdir()
         os.chown(folder, account.uid, account.gid)
     beside = folder / f"{name}.ipynb"
     beside.write_text(solved(NOTEBOOKS / f"{name}.ipynb"))
@@ -133,7 +132,6 @@ def test_solved(name: str, account: Account | None, tmp_path: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {"executed", beside.name}
     if account:
         assert list((account.home / "tmp").iterdir()) == []
-        shutil.rmtree(folder)
 
 
 @pytest.mark.linux
@@ -141,7 +139,7 @@ def test_solved(name: str, account: Account | None, tmp_path: Path) -> None:
 def test_unsolved_by_an_ordinary_user(name: str, request: pytest.FixtureRequest) -> None:
     if os.geteuid():
         pytest.skip(NEEDS_ROOT)
-    account: Account = request.getfixturevalue("as_user")
+    account: Account = request.getfixturevalue("user_alone")
     run = execute(account.project / "notebooks" / f"{name}.ipynb", account.home, account)
     cells = list(code_cells(NOTEBOOKS / f"{name}.ipynb"))
     skipped = {cell.id for cell in cells if SKIP.search(run.text(cell.id))}

@@ -388,7 +388,7 @@ def test_nbclient_shows_why_a_kernel_died() -> None:
     assert (error.output_type, error.ename) == ("error", "KernelDied")
 
 
-def test_as_an_ordinary_user(as_user: Account) -> None:
+def test_as_an_ordinary_user(user_alone: Account) -> None:
     program = """
 import nbformat
 from jupyter_client.manager import KernelManager
@@ -405,7 +405,7 @@ notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in
 NotebookClient(notebook, kernel_name="mine", timeout=60).execute()
 print(notebook.cells[1].outputs[0]["data"]["text/plain"])
 """
-    done = as_user.run([as_user.python, "-c", program])
+    done = user_alone.run([user_alone.python, "-c", program])
     assert done.stdout.splitlines() == [
         "added --user --map-root-user: this needs CAP_SYS_ADMIN, which you lack here",
         "(2, 0, [(1, 'lo')])",

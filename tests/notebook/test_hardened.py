@@ -289,7 +289,7 @@ def test_another_user_has_no_more() -> None:
     assert {status[f"Cap{name}"] for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {"0" * 16}
 
 
-def test_as_an_ordinary_user(as_user: Account) -> None:
+def test_as_an_ordinary_user(user_alone: Account) -> None:
     program = """
 import nbformat
 from nbclient.client import NotebookClient
@@ -302,7 +302,7 @@ notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
 NotebookClient(notebook, kernel_name="mine", timeout=60).execute()
 print(notebook.cells[0].outputs[0]["text"])
 """
-    done = as_user.run([as_user.python, "-c", program])
+    done = user_alone.run([user_alone.python, "-c", program])
     words = done.stdout.split()
     assert words[:3] == ["added", "--user", "--map-root-user:"], done.stderr
     assert words[-8:-2] == ["CapBnd:", "0" * 16, "NoNewPrivs:", "1", "Seccomp:", "2"]

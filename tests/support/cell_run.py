@@ -25,12 +25,13 @@ class CellRun:
     """What one cell produced.
 
     `messages` holds messages of other parents too; `replies` are those to other requests, by
-    request.
+    request.  `idle` once the kernel said that it is done with this one.
     """
 
     request: str
     messages: list[Message] = field(default_factory=list)
     reply: dict[str, Any] | None = None
+    idle: bool = False
     replies: dict[str, dict[str, Any]] = field(default_factory=dict)
     prompts: list[str] = field(default_factory=list)
 

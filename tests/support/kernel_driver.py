@@ -161,15 +161,14 @@ class KernelDriver:
         until: Callable[[CellRun], object] | None,
     ) -> bool:
         """Receive until the cell ended; false when time ran out."""
-        idle = False
-        while not (idle and run.reply is not None):
+        while not (run.idle and run.reply is not None):
             if until and until(run):
                 return True
             channels = self._readable(end)
             if not channels:
                 return False
             for name in channels:
-                idle |= self._receive(name, run, answers)
+                self._receive(name, run, answers)
         return True
 
     def _readable(self, end: float) -> list[str]:
@@ -185,8 +184,8 @@ class KernelDriver:
         ready = dict(poller.poll(max(0, int((end - time.monotonic()) * 1000))))
         return [channels[socket] for socket in channels if socket in ready]
 
-    def _receive(self, channel: str, run: CellRun, answers: list[str]) -> bool:
-        """Take one message; true when it says that our cell is idle."""
+    def _receive(self, channel: str, run: CellRun, answers: list[str]) -> None:
+        """Take one message."""
         assert self.client is not None
         raw = getattr(self.client, f"get_{channel}_msg")(timeout=0)
         content, parent = raw["content"], raw["parent_header"].get("msg_id", "")
@@ -206,5 +205,4 @@ class KernelDriver:
                 Message(kind=kind, content=content, parent=parent, metadata=raw["metadata"])
             )
             own_status = kind == "status" and parent == run.request
-            return bool(own_status and content["execution_state"] == "idle")
-        return False
+            run.idle |= own_status and content["execution_state"] == "idle"

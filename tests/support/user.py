@@ -7,22 +7,24 @@ can read it).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 PROJECT = Path(__file__).resolve().parents[2]
 COPIED = ("nsmagic", "tests", "kernelspec", "notebooks", "pyproject.toml", "README.md")
+FOLDERS = ("run", "tmp", "state", "cache", "ipython", "jupyter")
 NOBODY = 65534
 
 
@@ -103,10 +105,7 @@ def make_account() -> Account:
     # Straight below /tmp: paths of sockets have 107 bytes, and pytest's own directories are closed.
     home = Path(tempfile.mkdtemp(prefix="nst-user-", dir="/tmp"))
     account = Account(uid=uid, gid=pwd.getpwuid(uid).pw_gid, home=home)
-    for name in ("run", "tmp", "state", "cache", "ipython", "jupyter"):
-        (home / name).mkdir(mode=0o700)
-        os.chown(home / name, account.uid, account.gid)
-    os.chown(home, account.uid, account.gid)
+    _furnish(account)
     account.project.mkdir()
     for name in COPIED:
         source = PROJECT / name
@@ -119,6 +118,28 @@ def make_account() -> Account:
     return account
 
 
+@contextlib.contextmanager
+def moved(account: Account) -> Iterator[Account]:
+    """The same user in an empty home, for a test that counts what is in it or adds kernels."""
+    home = replace(account, home=Path(tempfile.mkdtemp(prefix="home-", dir=account.home)))
+    _furnish(home)
+    home.project.symlink_to(account.project)
+    try:
+        yield home
+    finally:
+        remove(home)
+
+
+def _furnish(account: Account) -> None:
+    """Give it its home and the directories in it."""
+    for name in FOLDERS:
+        (account.home / name).mkdir(mode=0o700)
+        os.chown(account.home / name, account.uid, account.gid)
+    os.chown(account.home, account.uid, account.gid)
+
+
 def remove(account: Account) -> None:
     """Delete the user's home and everything in it."""
-    shutil.rmtree(account.home)
+    while account.home.exists():  # a spawner that ends just now takes its ledger away itself
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(account.home)
