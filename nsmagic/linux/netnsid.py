@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from types import TracebackType
 from typing import Final, Self
 
 UNASSIGNED: Final = -1  # NETNSA_NSID_NOT_ASSIGNED in <linux/net_namespace.h>
@@ -30,12 +29,7 @@ class NetnsIds:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._socket.close()
 
     def of(self, fd: int) -> int | None:

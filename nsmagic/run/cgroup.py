@@ -7,7 +7,6 @@ import os
 from contextlib import ExitStack, suppress
 from dataclasses import fields
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from nsmagic.linux.cgroups import group as linux
@@ -75,12 +74,7 @@ class Cgroup(linux.Cgroup):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.remove()
 
 
