@@ -52,7 +52,7 @@ def find_program(name: str, root: str = "") -> str | None:
     """Return the path that execvp(3) takes for `name` below `root`, None if there is no program."""
     if "/" in name:
         return name if walk(name, root).file else None
-    for folder in os.environ.get("PATH", os.defpath).split(":"):
+    for folder in os.get_exec_path():
         file = walk(f"{folder}/{name}", root).file if folder.startswith("/") else None
         if file is not None and os.access(file, os.X_OK):
             return f"{folder}/{name}"

@@ -57,7 +57,7 @@ def programs(start: str, root: str = "") -> Offers:
         yield from files(start, root=root)
         return
     found: dict[str, str] = {}
-    for folder in os.environ.get("PATH", os.defpath).split(":"):
+    for folder in os.get_exec_path():
         way = walk(folder, root)
         if folder.startswith("/") and not way.missing:
             with suppress(OSError), os.scandir(way.real) as entries:

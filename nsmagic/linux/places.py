@@ -44,7 +44,7 @@ def look_up(path: str, root: str = "") -> Place:
 
 def look_up_program(name: str, root: str = "") -> Place:
     """Return what is known about the program that execvp(3) would take for `name`."""
-    folders = [""] if "/" in name else os.environ.get("PATH", os.defpath).split(":")
+    folders = [""] if "/" in name else os.get_exec_path()
     places = [look_up(f"{folder}/{name}" if folder else name, root) for folder in folders]
     for place in places:
         if not place.missing and not ("/" not in name and _is_shut(place, root)):
@@ -64,7 +64,7 @@ def _is_shut(place: Place, root: str) -> bool:
 
 def programs_like(name: str, root: str = "") -> tuple[str, ...]:
     """Return programs of PATH below `root` whose names are nearly `name`, the nearest first."""
-    folders = os.environ.get("PATH", os.defpath).split(":")
+    folders = os.get_exec_path()
     programs = {entry for folder in folders for entry in _names(walk(folder, root).real)}
     return _near(name, sorted(programs))
 
