@@ -106,7 +106,7 @@ os.getpid()"""
     notebook.wait()
     page.evaluate(REMOVE)
     for term in (first, second):
-        term.get_by_text("ended", exact=False).first.wait_for()
+        term.get_by_text(re.compile("^the shell was killed by")).first.wait_for()
     assert complaints.all() == []
 
 

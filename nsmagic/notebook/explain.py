@@ -168,8 +168,8 @@ def _body(result: Result) -> Outcome:
     taken = f"{max(0.0, result.seconds * 1e3 - sum(result.spent)):.2f}"
     if result.stopped:
         ending = Cell(text=result.stopped, tone="bad")
-    elif result.signal is not None:
-        ending = Cell(text=result.signal.name, tone="bad")
+    elif result.killed_by:
+        ending = Cell(text=result.killed_by, tone="bad")
     else:
         tone: Tone = "good" if result.ok else "bad"
         ending = Cell(text=f"status {result.exit_code}", tone=tone)

@@ -77,19 +77,12 @@ def _raise_as_in_cell(ename: str, evalue: str, traceback: list[str]) -> NoReturn
 
 
 def _ending(result: Result) -> str:
-    if result.stopped == "interrupted":
-        return "was stopped"
-    if result.stopped == "timeout":
-        return f"ran into its --timeout and was stopped after {result.seconds:.1f} s"
-    if result.stopped == "start":
-        return "did not get going within 10 s and was killed"
     if result.out_of_memory and result.oom is not None:
         from nsmagic.notebook import obituary  # nothing of it is needed until a limit kills
 
         return obituary.of_memory(result)
-    if result.killed_by:
-        return f"was killed by {result.killed_by}{_CRASHES.get(result.killed_by, '')}"
-    return f"exited with status {result.exit_code}"
+    crash = "" if result.stopped else _CRASHES.get(result.killed_by, "")
+    return result.ending + crash
 
 
 def details(result: Result) -> str:

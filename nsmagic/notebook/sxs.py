@@ -83,15 +83,7 @@ class Side:
         """How it ended, in words; "" if well."""
         if self.error is not None:
             return f"could not begin: {self.error}"
-        if self.result is None or self.result.ok:
-            return ""
-        if self.result.stopped == "timeout":
-            return f"was stopped after {self.result.seconds:.1f} s (--timeout)"
-        if self.result.stopped:
-            return "was stopped"
-        if self.result.killed_by:
-            return f"was killed by {self.result.killed_by}"
-        return f"exited with status {self.result.exit_code}"
+        return "" if self.result is None or self.result.ok else self.result.ending
 
 
 class SideBySide:

@@ -61,7 +61,7 @@ class TermSession:
         except NsmagicError as error:
             text = f"{error}\n{error.hint}".strip()
         else:
-            text = "ended" if result.ok else _ending(result)
+            text = "ended" if result.ok else f"the shell {result.ending}"
         self._flush()
         self.view.end(text)
 
@@ -93,9 +93,3 @@ class TermSession:
 
     def ready(self, result: Result) -> None:
         """The shell starts; it says so itself."""
-
-
-def _ending(result: Result) -> str:
-    if result.killed_by:
-        return f"ended by {result.killed_by}"
-    return f"ended with status {result.exit_code}"

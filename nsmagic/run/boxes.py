@@ -127,7 +127,7 @@ class Box(Facts):
             return "its init ended with the spawner"
         if result.exit_code is not None and result.exit_code > SIGNALLED:
             return f"its init got {signal.Signals(result.exit_code - SIGNALLED).name}"
-        return f"its init was killed by {result.killed_by}"
+        return f"its init {result.ending}"
 
 
 class Boxes:

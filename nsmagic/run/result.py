@@ -59,12 +59,6 @@ class Result:
         return os.WEXITSTATUS(self.status) if os.WIFEXITED(self.status) else None
 
     @property
-    def signal(self) -> signal.Signals | None:
-        """The signal that ended it, or None; also None for real-time signals, see `killed_by`."""
-        number = os.WTERMSIG(self.status) if os.WIFSIGNALED(self.status) else 0
-        return signal.Signals(number) if number in _NAMED else None
-
-    @property
     def killed_by(self) -> str:
         """The name of the signal that ended it, or empty."""
         if not os.WIFSIGNALED(self.status):
@@ -73,6 +67,19 @@ class Result:
         if number in _NAMED:
             return signal.Signals(number).name
         return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in words that go on after its name: `exited with status 3`."""
+        if self.stopped == "timeout":
+            return f"ran into its --timeout and was stopped after {self.seconds:.1f} s"
+        if self.stopped == "start":
+            return "did not get going within 10 s and was killed"
+        if self.stopped:
+            return "was stopped"
+        if self.killed_by:
+            return f"was killed by {self.killed_by}"
+        return f"exited with status {self.exit_code}"
 
     @property
     def out_of_memory(self) -> bool:

@@ -70,7 +70,7 @@ def drawn():  # as a view that keeps up
     return "fin-23" in other.text()
 assert until(drawn, 40), other.text()
 ask(term, "type", keys="exit 3\\r")
-assert until(lambda: term.status_now == "ended with status 3"), term.status_now
+assert until(lambda: term.status_now == "the shell exited with status 3"), term.status_now
 %box rm web
 assert until(lambda: other.status_now), other.text()
 assert until(lambda: not threads()), threads()

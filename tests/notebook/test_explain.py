@@ -70,6 +70,7 @@ def test_while_the_body_runs_the_steps_have_their_times() -> None:
         (Result(status=0), ("status 0", "good")),
         (Result(status=3 << 8), ("status 3", "bad")),
         (Result(status=9), ("SIGKILL", "bad")),
+        (Result(status=40), ("SIGRTMIN+6", "bad")),
         (Result(status=9, stopped="timeout"), ("timeout", "bad")),
     ],
 )

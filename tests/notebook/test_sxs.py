@@ -111,7 +111,7 @@ def test_exit_statuses_signals_and_timeouts_are_said(notebook: KernelDriver) -> 
     text, _ = shown(notebook, "%sxs host,self -- kill -9 $$")
     assert "host was killed by SIGKILL" in text
     text, _ = shown(notebook, "%sxs --timeout=0.3 host,self -- sleep 60")
-    assert "host was stopped after 0." in text
+    assert "host ran into its --timeout and was stopped after 0." in text
     codes = "both = %sxs host,self -- exit 7\nboth.left.result.exit_code, both.same"
     assert value(notebook, codes) == (7, True)
 

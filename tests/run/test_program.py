@@ -89,7 +89,7 @@ def test_the_body_is_the_standard_input(program: Sequence[str], body: str, out: 
 @pytest.mark.parametrize("code", [0, 1, 42, 255])
 def test_exit_codes(code: int) -> None:
     result = Cell().program(["--uts", "sh", "-c", f"exit {code}"]).result
-    assert (result.exit_code, result.signal, result.ok) == (code, None, code == 0)
+    assert (result.exit_code, result.killed_by, result.ok) == (code, "", code == 0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGPIPE])
@@ -97,7 +97,7 @@ def test_exit_codes(code: int) -> None:
 def test_an_end_by_a_signal(number: signal.Signals, fenced: bool) -> None:
     command = f"ulimit -c 0; kill -{number.value} $$"
     result = Cell(fenced=fenced).program(["--uts", "sh", "-c", command]).result
-    assert (result.exit_code, result.signal) == (None, number)
+    assert (result.exit_code, result.killed_by) == (None, number.name)
 
 
 def test_a_writer_ends_when_its_reader_did() -> None:
