@@ -8,7 +8,6 @@ write(2) to a file in memory, about 5 µs, and never waits for a disk.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import threading
@@ -17,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from nsmagic.run.locks import lock
 from nsmagic.run.owner import Owner
 
 _LONGEST: Final = 256 * 1024  # bytes, from which on what was forgotten is left out
@@ -127,8 +127,7 @@ def _open(path: Path) -> int:
     """Open a ledger for adding to it, locked."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(path, flags, 0o600)
-    with suppress(OSError):  # NFS without a lock daemon
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    lock(fd)
     return fd
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import time
@@ -18,6 +17,7 @@ from typing import Final
 import platformdirs
 
 from nsmagic.linux.processes import life_of
+from nsmagic.run.locks import is_locked, lock
 
 _NAME: Final = re.compile(r"\d{8}-\d{6}-pid(?P<pid>\d+)-cell[\w.-]+-(?P<start>[0-9a-f]+)\.log")
 _BUFFER: Final = 2**18
@@ -130,8 +130,7 @@ class LogFile:
                 fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 break
         os.fchmod(fd, 0o600)  # the notebook's umask may have taken the owner's bits away
-        with contextlib.suppress(OSError):  # NFS without a lock daemon: ENOLCK
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(fd)
         return path, BufferedWriter(FileIO(fd, "wb"), _BUFFER)
 
     def _put(self, data: bytes) -> None:
@@ -211,23 +210,9 @@ def _logs(directory: Path) -> Iterator[_Log]:
 
 
 def _in_use(log: _Log) -> bool:
-    """Whether it may still be written; also where that cannot be told, as of a log of root's."""
-    if not log.own and log.start and _started(log.pid) == log.start:
-        return True
-    # The lock also protects a kernel in another pid namespace, whose pid means nothing here.
-    try:
-        fd = os.open(log.path, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(fd)
-    return False
+    """Whether it may still be written: its PID tells, or where that means nothing, its lock."""
+    lives = not log.own and log.start != 0 and _started(log.pid) == log.start
+    return lives or is_locked(log.path)
 
 
 def _started(pid: int | str) -> int:

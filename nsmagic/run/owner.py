@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from nsmagic.linux.processes import life_of
+from nsmagic.run.locks import is_locked
 
 NAME: Final = re.compile(
     r"(?P<pid>\d{1,10})-(?P<start>\d{1,20})-(?P<pidns>\d{1,20})-(?P<boot>[0-9a-f-]{36})\.ledger"
@@ -64,25 +64,11 @@ class Owner:
             except (FileNotFoundError, ProcessLookupError):
                 return False
             except PermissionError:
-                return _is_locked(file)
+                return is_locked(file)
             return alive and start == self.start
-        return _is_locked(file)
+        return is_locked(file)
 
 
 def boot_id() -> str:
     """Return the number that Linux drew when it booted, random(4)."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def _is_locked(file: Path) -> bool:
-    try:
-        fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return True  # cannot be told: leave it alone
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(fd)
-    return False

@@ -107,6 +107,8 @@ def _sweep_one(
 ) -> Iterator[Finding]:
     try:
         entries = read_entries(file)
+    except FileNotFoundError:  # its kernel has ended meanwhile, and left nothing
+        return
     except OSError as error:
         yield Finding(kind="ledger", what=str(file), kernel=owner.pid, outcome="failed",
                       why=str(error.strerror))  # fmt: skip
