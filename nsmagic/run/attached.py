@@ -17,12 +17,12 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from nsmagic.run.channel import Channel, Frame
+from nsmagic.run.detaching import reset_signals
 from nsmagic.run.execute import Body
 from nsmagic.run.handover import ToParent, die_with
 from nsmagic.run.launch import wait_status
 from nsmagic.run.outside import perform_ahead, try_outside
 from nsmagic.run.perform import perform_all
-from nsmagic.run.program import reset_signals
 from nsmagic.run.result import Result
 from nsmagic.wish import steps
 from nsmagic.wish.errors import StepError

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import posix
 import signal
 import socket
-import termios
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
 from nsmagic.run import quiesce
 from nsmagic.run.channel import MAX_BYTES, Channel
+from nsmagic.run.detaching import lead_session, plug_all_but
 from nsmagic.run.handover import ToParent, die_with
 from nsmagic.run.perform import perform_all
 from nsmagic.wish.plan import Plan
@@ -80,7 +79,7 @@ def _become(
     # No object of the notebook has these numbers, and there may be no others left (EMFILE).
     for source in {stdio.stdin, stdio.stdout, stdio.stderr} - {0, 1, 2}:
         os.close(source)
-    plug_descriptors({0, 1, 2, child_end.fileno()})
+    plug_all_but({0, 1, 2, child_end.fileno()})
     die_with(parent)
     main.before()
     channel = Channel(child_end)
@@ -100,29 +99,3 @@ def _defer_interrupts() -> list[int]:
     signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return seen
-
-
-def lead_session(*, tty: bool) -> None:
-    """Make this process the leader of a session of its own, and fd 0 its terminal."""
-    os.setsid()
-    if tty:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-
-def plug_descriptors(keep: Iterable[int]) -> None:
-    """Make every descriptor but `keep` an O_PATH one, on which reading and writing give EBADF.
-
-    Closing would free the numbers: an object of the notebook that still holds one could then close
-    or write a file that the cell opened since.  What they lead to is a file without a directory:
-    through one of "/" a cell could leave the root that it is put in.
-    """
-    file = os.memfd_create("nsmagic-plug", os.MFD_CLOEXEC)
-    plug = os.open(f"/proc/self/fd/{file}", os.O_PATH | os.O_CLOEXEC)
-    kept = {*keep, plug}
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) not in kept:
-            try:
-                os.dup2(plug, int(name), inheritable=False)
-            except OSError:
-                continue  # the descriptor of the listing itself
-    os.close(plug)

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import resource
-import signal
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -14,7 +13,7 @@ from typing import Any, NoReturn
 from nsmagic.linux import syscalls
 from nsmagic.run.boxinit import begin_box, keep_box
 from nsmagic.run.channel import Channel
-from nsmagic.run.fork import lead_session
+from nsmagic.run.detaching import close_all_but, lead_session, reset_signals
 from nsmagic.run.handover import ToParent
 from nsmagic.run.perform import perform_all, refuse
 from nsmagic.wish import steps
@@ -119,26 +118,6 @@ def _take_environment(wanted: dict[str, str]) -> None:
     for name, value in wanted.items():
         if os.environ.get(name) != value:
             os.environ[name] = value
-
-
-def reset_signals() -> None:
-    """Give every signal its default back and block none, as a program expects it."""
-    signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals():
-        # SIGPIPE and SIGXFSZ too, which Python ignores and exec would pass on: `yes | head` hangs.
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def close_all_but(kept: set[int]) -> None:
-    """Close every descriptor of this process but these numbers."""
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) not in kept:
-            try:
-                os.close(int(name))
-            except OSError:
-                continue  # the descriptor of the listing itself
 
 
 def _limit(data: Mapping[str, Any]) -> None:

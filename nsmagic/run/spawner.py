@@ -24,11 +24,11 @@ from typing import Final, NoReturn
 
 from nsmagic.linux import syscalls
 from nsmagic.run.channel import Channel, Frame
+from nsmagic.run.detaching import close_all_but
 from nsmagic.run.drains import Drains
 from nsmagic.run.guards import Guard
 from nsmagic.run.helpers import Helper, introduce, make_helper, refuse_cell
 from nsmagic.run.keeper import kill_descendants
-from nsmagic.run.program import close_all_but
 
 _QUIET_MS: Final = 5
 _DYING_MS: Final = 5000

@@ -235,7 +235,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
 first = SharedMemory(create=True, size=1)
 def child():
-    os.dup2(os.open("/", os.O_PATH), parents)  # as plug_descriptors does
+    os.dup2(os.open("/", os.O_PATH), parents)  # as plug_all_but does
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         memory = SharedMemory(create=True, size=1)
