@@ -14,30 +14,26 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.detaching import reset_signals
 from nsmagic.run.execute import Body
 from nsmagic.run.handover import ToParent, die_with
 from nsmagic.run.launch import wait_status
-from nsmagic.run.outside import perform_ahead, try_outside
+from nsmagic.run.outside import (
+    ReadFacts,
+    perform_ahead,
+    read_facts,
+    refusal_told,
+    try_outside,
+)
 from nsmagic.run.perform import perform_all
 from nsmagic.run.result import Result
-from nsmagic.wish import steps
 from nsmagic.wish.errors import StepError
 from nsmagic.wish.plan import Plan
 
-if TYPE_CHECKING:
-    from nsmagic.wish.circumstances import Circumstances
-
 TIMEOUT: Final = "timeout"
-
-
-def _read_facts(plan: Plan, step: steps.Step) -> Circumstances:
-    from nsmagic.linux.circumstances import read_circumstances
-
-    return read_circumstances(plan, step)
 
 
 class Attached:
@@ -51,7 +47,7 @@ class Attached:
     def __init__(
         self, plan: Plan, body: Body, *, ready: Callable[[list[float]], None] = lambda _: None,
         told: Callable[[Frame], None] = lambda _: None, before: Callable[[], None] = lambda: None,
-        facts: Callable[[Plan, steps.Step], Circumstances] = _read_facts,
+        facts: ReadFacts = read_facts,
         begun: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._plan, self._body = plan, body
@@ -173,12 +169,8 @@ class Attached:
             self._channel.send(kind, **data)
 
     def _failed(self, frame: Frame) -> None:
-        from nsmagic.wish.hints import hint_for  # nothing of it is needed until Linux refuses
-
-        step, number = self._plan.steps[frame.data["index"]], frame.data["errno"]
         self.result.spent = [*self._ahead, *frame.data["spent"]]
-        hint = hint_for(step, number, self._facts(self._plan, step))
-        self._refused = StepError(step, number, frame.data["text"], frame.data["path"], hint)
+        self._refused = refusal_told(self._plan, frame, self._facts)
 
     def _on_ready(self, frame: Frame) -> None:
         self._is_ready = True

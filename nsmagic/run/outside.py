@@ -8,15 +8,22 @@ import time
 from collections.abc import Callable
 from functools import singledispatch
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nsmagic.linux import syscalls
 from nsmagic.run.acts import write_file
+from nsmagic.run.channel import Frame
 from nsmagic.run.ledger import ledger
 from nsmagic.run.perform import perform
 from nsmagic.wish import steps
 from nsmagic.wish.errors import StepError
 from nsmagic.wish.plan import Plan
 from nsmagic.wish.steps import Step
+
+if TYPE_CHECKING:
+    from nsmagic.wish.circumstances import Circumstances
+
+ReadFacts = Callable[[Plan, Step], "Circumstances"]
 
 
 def perform_ahead(plan: Plan, spent: list[float]) -> None:
@@ -34,16 +41,28 @@ def perform_ahead(plan: Plan, spent: list[float]) -> None:
             spent.append((time.monotonic() - start) * 1e3)
 
 
-def refusal(plan: Plan, index: int, error: OSError) -> StepError:
-    """Return what to raise for a step that Linux refused, with the reason and what to type."""
-    # Imported now: nothing of it is needed until Linux refuses something.
+def read_facts(plan: Plan, step: Step) -> Circumstances:
+    """Return what may explain that Linux refused a step."""
     from nsmagic.linux.circumstances import read_circumstances
-    from nsmagic.wish.hints import hint_for
+
+    return read_circumstances(plan, step)
+
+
+def refusal(plan: Plan, index: int, error: OSError, facts: ReadFacts = read_facts) -> StepError:
+    """Return what to raise for a step that Linux refused, with the reason and what to type."""
+    from nsmagic.wish.hints import hint_for  # nothing of it is needed until Linux refuses something
 
     step, number = plan.steps[index], error.errno or 0
-    hint = hint_for(step, number, read_circumstances(plan, step))
+    hint = hint_for(step, number, facts(plan, step))
     path = None if error.filename is None else os.fsdecode(error.filename)
     return StepError(step, number, error.strerror or "", path, hint)
+
+
+def refusal_told(plan: Plan, frame: Frame, facts: ReadFacts = read_facts) -> StepError:
+    """Return the same for a step that the child did: it says so in a frame `failed`."""
+    number = frame.data["errno"]
+    text = frame.data["text"] or os.strerror(number)  # the launcher says none
+    return refusal(plan, frame.data["index"], OSError(number, text, frame.data["path"]), facts)
 
 
 def try_outside(

@@ -14,7 +14,7 @@ from nsmagic.run.asking import pumping_aside
 from nsmagic.run.channel import Frame
 from nsmagic.run.launch import Launcher
 from nsmagic.run.listener import Listener
-from nsmagic.run.outside import perform_ahead, refusal, try_outside
+from nsmagic.run.outside import perform_ahead, refusal_told, try_outside
 from nsmagic.run.result import Result
 from nsmagic.run.streams import ET, Streams
 from nsmagic.run.terminal import Terminal
@@ -235,11 +235,8 @@ class Sandbox:
             self._channel.send(kind, **data)
 
     def _failed(self, frame: Frame) -> None:
-        data = frame.data
-        self.result.spent = [*self._ahead, *data["spent"]]
-        text = data["text"] or os.strerror(data["errno"])  # the launcher says none
-        error = OSError(data["errno"], text, data["path"])
-        self._refused = refusal(self.plan, data["index"], error)
+        self.result.spent = [*self._ahead, *frame.data["spent"]]
+        self._refused = refusal_told(self.plan, frame)
 
     def _started(self, frame: Frame) -> None:
         self._ready = True
