@@ -1,4 +1,4 @@
-"""Which package of which distribution has a program."""
+"""Which distribution this is, and which of its packages has a program."""
 
 from __future__ import annotations
 
@@ -30,20 +30,21 @@ _PACKAGES: Final[dict[str, dict[str, str]]] = {
 }  # fmt: skip
 
 
-def install(program: str, release: Path = Path("/etc/os-release")) -> str:
+def read_release(file: Path = Path("/etc/os-release")) -> dict[str, str]:
+    """Return the fields of os-release(5); none where there is no such file, or another one."""
+    try:
+        lines = [line.partition("=")[::2] for line in file.read_text().splitlines()]
+        return {name: " ".join(shlex.split(value)) for name, value in lines}
+    except (OSError, ValueError):
+        return {}
+
+
+def install(program: str) -> str:
     """Return the command that installs the program on this distribution, or what to look for."""
     names = _PACKAGES[program]
-    for family in _families(release):
+    fields = read_release()
+    for family in f"{fields.get('ID', '')} {fields.get('ID_LIKE', '')}".split():
         if family in _INSTALL:
             sudo = "sudo " if os.geteuid() else ""
             return f"{sudo}{_INSTALL[family]} {names.get(family, names['debian'])}"
     return f"Install the package that has {program} (Debian's is {names['debian']})."
-
-
-def _families(release: Path) -> list[str]:
-    try:
-        lines = [line.partition("=")[::2] for line in release.read_text().splitlines()]
-    except OSError:
-        return []
-    fields = {name: " ".join(shlex.split(value)) for name, value in lines}
-    return f"{fields.get('ID', '')} {fields.get('ID_LIKE', '')}".split()

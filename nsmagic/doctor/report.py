@@ -19,13 +19,13 @@ import os
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, Final
 
 import nsmagic
 from nsmagic.doctor.checks import GROUPS, TOOLS
 from nsmagic.doctor.examine import Examiner, examine
 from nsmagic.doctor.groups import examine_groups
+from nsmagic.doctor.packages import read_release
 from nsmagic.doctor.verdict import Verdict, Way
 from nsmagic.linux.environment import Seen, find_environments
 from nsmagic.wish.capabilities import NUMBERS, has
@@ -176,7 +176,7 @@ def _system(examiner: Examiner) -> System:
     facts = examiner.facts
     return System(
         linux=platform.release(),
-        distribution=_distribution(Path("/etc/os-release")),
+        distribution=read_release().get("PRETTY_NAME", "an unknown distribution"),
         python=platform.python_version(),
         uid=os.geteuid(),
         usual=examiner.usual,
@@ -205,11 +205,3 @@ def _sentences(facts: Circumstances) -> Iterable[str]:
         yield "no /proc is mounted"
     if facts.apparmor:
         yield "AppArmor restricts user namespaces (kernel.apparmor_restrict_unprivileged_userns)"
-
-
-def _distribution(release: Path) -> str:
-    try:
-        lines = [line.partition("=")[::2] for line in release.read_text().splitlines()]
-    except OSError:
-        return "an unknown distribution"
-    return dict(lines).get("PRETTY_NAME", "an unknown distribution").strip("\"'")
