@@ -17,7 +17,7 @@ from typing import Final, NoReturn
 
 import nsmagic
 from nsmagic.wish.errors import NsmagicError, WishError
-from nsmagic.wish.values import nearest
+from nsmagic.wish.spelling import nearest
 
 USAGE: Final = 2
 FAILED: Final = 1

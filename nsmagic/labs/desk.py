@@ -16,7 +16,7 @@ from nsmagic.labs.verdict import Verdict, judge
 from nsmagic.notebook.tables import Table
 from nsmagic.wish.errors import CheckFailed, NsmagicError, WishError
 from nsmagic.wish.lab import LabWish
-from nsmagic.wish.values import nearest
+from nsmagic.wish.spelling import or_nearest
 
 
 class Desk:
@@ -134,8 +134,7 @@ class Desk:
         if not name:
             return self._current()
         if name not in EXERCISES:
-            guess = nearest(name, list(EXERCISES))
-            near = f" (nearest: {guess})" if guess else f"; there are {', '.join(EXERCISES)}"
+            near = or_nearest(name, EXERCISES, f"; there are {', '.join(EXERCISES)}")
             raise WishError(f"lab: there is no exercise called {name!r}{near}")
         return EXERCISES[name]
 

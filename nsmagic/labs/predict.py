@@ -8,7 +8,7 @@ from nsmagic.labs.exercises import QUESTIONS, Here, Question
 from nsmagic.labs.progress import Progress
 from nsmagic.notebook.tables import Cell, Column, Table
 from nsmagic.wish.errors import NsmagicError, WishError
-from nsmagic.wish.values import nearest
+from nsmagic.wish.spelling import or_nearest
 
 
 def predict(name: str, guess: str, here: Here, progress: Progress) -> Table:
@@ -22,9 +22,8 @@ def predict(name: str, guess: str, here: Here, progress: Progress) -> Table:
                   (Cell(text=f"%lab predict {asked.id} YOUR GUESS", mono=True),)),
         )  # fmt: skip
     if asked.choices and guess not in asked.choices:
-        near = nearest(guess, list(asked.choices))
-        meant = f" (nearest: {near})" if near else ""
-        raise WishError(f"lab: the guess is one of {', '.join(asked.choices)}{meant}")
+        near = or_nearest(guess, asked.choices)
+        raise WishError(f"lab: the guess is one of {', '.join(asked.choices)}{near}")
     try:
         answer = asked.ask(here)
     except (OSError, subprocess.SubprocessError) as trouble:
@@ -43,8 +42,7 @@ def predict(name: str, guess: str, here: Here, progress: Progress) -> Table:
 
 def _question(name: str) -> Question:
     if name not in QUESTIONS:
-        guess = nearest(name, list(QUESTIONS))
-        near = f" (nearest: {guess})" if guess else f"; there are {', '.join(QUESTIONS)}"
+        near = or_nearest(name, QUESTIONS, f"; there are {', '.join(QUESTIONS)}")
         raise WishError(f"lab: there is no question called {name!r}{near}")
     return QUESTIONS[name]
 

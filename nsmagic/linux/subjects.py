@@ -11,7 +11,7 @@ from nsmagic.linux.namespaces import Links, read_links
 from nsmagic.linux.processes import read_command
 from nsmagic.wish.errors import NsmagicError, WishError
 from nsmagic.wish.lsns import HOST, SELF
-from nsmagic.wish.values import nearest
+from nsmagic.wish.spelling import or_nearest
 
 _A_PID: Final = re.compile(r"[0-9]{1,10}")
 
@@ -32,8 +32,7 @@ def find_pid(word: str, boxes: Mapping[int, str], proc: str = "/proc") -> int:
     for pid, name in boxes.items():
         if name == word:
             return pid
-    guess = nearest(word, [SELF, HOST, *boxes.values()])
-    near = f" (nearest: {guess})" if guess else ""
+    near = or_nearest(word, [SELF, HOST, *boxes.values()])
     raise WishError(f"{word!r} is neither a PID nor the name of a box here{near}")
 
 

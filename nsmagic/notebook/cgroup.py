@@ -13,7 +13,8 @@ from nsmagic.wish.getopt import split_line
 from nsmagic.wish.limits import Limit, overridden
 from nsmagic.wish.limits.names import PREFIX
 from nsmagic.wish.ours import Ours
-from nsmagic.wish.values import Names, nearest
+from nsmagic.wish.spelling import or_nearest
+from nsmagic.wish.values import Names
 
 if TYPE_CHECKING:
     from nsmagic.notebook.request import Request
@@ -141,10 +142,8 @@ def _refuse_what_is_no_program(word: str) -> None:
     if "/" in word or shutil.which(word) is not None:
         return
     verbs = [verb.word for verb in VERBS]
-    guess = nearest(word, verbs)
     raise WishError(
-        f"%cgroup has no verb {word!r}{f'; the nearest is {guess}' if guess else ''}, and no "
-        "program has this name",
+        f"%cgroup has no verb {word!r}{or_nearest(word, verbs)}, and no program has this name",
         hint=f"The verbs: {', '.join(verbs)}",
     )
 
@@ -171,11 +170,9 @@ def _find(name: str) -> LiveGroup:
             f"the box {name!r} has no limits, and so no group for %cgroup",
             hint="%%cgroup above the cell that makes the box gives it some: %%cgroup mem=64M",
         )
-    guess = nearest(name, tuple(live))
     there = f"There is: {', '.join(live)}." if live else "There is none now."
-    near = f"; the nearest is {guess}" if guess else ""
     raise WishError(
-        f"no cell or box of this notebook has a group called {name!r}{near}",
+        f"no cell or box of this notebook has a group called {name!r}{or_nearest(name, live)}",
         hint=f"{there}  A group lives as long as its cell (--bg) or box (--name).",
     )
 

@@ -12,7 +12,7 @@ from nsmagic.linux.lsns import Line, Row
 from nsmagic.notebook.tables import WIDTH, Cell, Column, Table
 from nsmagic.wish.errors import NsmagicError, WishError
 from nsmagic.wish.lsns import COLUMN_BY_NAME, COLUMN_NAMES, ListColumn, LsnsWish
-from nsmagic.wish.values import nearest
+from nsmagic.wish.spelling import or_nearest
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
@@ -203,8 +203,7 @@ def columns_table() -> Table:
 def _check_field(name: str) -> None:
     names = [field.name for field in fields(Row)]
     if name not in names:
-        guess = nearest(name, names)
-        near = f" (nearest: {guess})" if guess else f", only {', '.join(names)}"
+        near = or_nearest(name, names, f", only {', '.join(names)}")
         raise WishError(f"rows of %lsns have no field {name!r}{near}")
 
 

@@ -11,7 +11,7 @@ from nsmagic.linux.subjects import find_pid, links_of
 from nsmagic.notebook.tables import Cell, Column, Table
 from nsmagic.wish.errors import NsmagicError, WishError
 from nsmagic.wish.namespaces import BY_NAME
-from nsmagic.wish.values import nearest
+from nsmagic.wish.spelling import or_nearest
 
 # Who is in the same namespace has the same mark: it says so without colours too.
 _MARKS: Final = "●○◆◇■□▲△"
@@ -41,8 +41,7 @@ class Comparison:
     def namespaces(self, kind: str) -> tuple[NamespaceId | None, ...]:
         """Return the namespace of each by column; None where it is not known.  WishError."""
         if kind not in BY_NAME:
-            guess = nearest(kind, tuple(BY_NAME))
-            near = f" (nearest: {guess})" if guess else f", one of {', '.join(BY_NAME)}"
+            near = or_nearest(kind, BY_NAME, f", one of {', '.join(BY_NAME)}")
             raise WishError(f"{kind!r} is not a type of namespace{near}")
         return tuple(None if each.links is None else each.links.get(kind) for each in self.whom)
 

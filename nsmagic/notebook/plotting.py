@@ -13,7 +13,7 @@ from nsmagic.widgets.graph_fields import TITLES
 from nsmagic.widgets.graph_still import draw
 from nsmagic.widgets.graph_track import Track
 from nsmagic.wish.errors import WishError
-from nsmagic.wish.values import nearest
+from nsmagic.wish.spelling import or_nearest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,8 +52,7 @@ def _track(subject: Cgroup | CgroupGraph | Box | str) -> Track:
     if isinstance(subject, str):
         live = groups().live
         if subject not in live:
-            guess = nearest(subject, tuple(live))
-            near = f" (nearest: {guess})" if guess else ""
+            near = or_nearest(subject, live)
             raise WishError(f"no cgroup of this notebook is called {subject!r} now{near}")
         subject = live[subject].group
     return keeper().track(subject)

@@ -15,8 +15,8 @@ from nsmagic.wish.errors import WishError
 from nsmagic.wish.limits.names import PREFIX
 from nsmagic.wish.lsns import SELF
 from nsmagic.wish.nsmap import NSMAP, read_nsmap
+from nsmagic.wish.spelling import or_nearest
 from nsmagic.wish.usage import help_text
-from nsmagic.wish.values import nearest
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -127,8 +127,7 @@ class WatchingMagics(Magics):
 
             known |= neighbours()
         if name not in known:
-            guess = nearest(name, [SELF, *known])
-            near = f" (nearest: {guess})" if guess else ""
+            near = or_nearest(name, [SELF, *known])
             raise WishError(
                 f"cgplot: no cgroup of this notebook is called {name!r} now{near}",
                 hint="One lives as long as its cell or box; %%cgroup --plot shows it at once.",

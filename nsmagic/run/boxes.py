@@ -23,8 +23,8 @@ from nsmagic.run.groups import LiveGroup, groups
 from nsmagic.run.logs import LogFile
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.isolation import Enter
+from nsmagic.wish.spelling import or_nearest
 from nsmagic.wish.target import Entering
-from nsmagic.wish.values import nearest
 
 
 class Box(Facts):
@@ -160,8 +160,7 @@ class Boxes:
                 f"the box {name!r} has ended: {self.ended[name]}",
                 hint="Run the cell that made it again.",
             )
-        guess = nearest(name, list(living))
-        near = f" (nearest: {guess})" if guess else "" if living else "; there are no boxes yet"
+        near = or_nearest(name, living, "" if living else "; there are no boxes yet")
         raise WishError(f"no box is called {name!r}{near}", hint="%unshare --name NAME makes one.")
 
     def keep(self, box: Box) -> None:

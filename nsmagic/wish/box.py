@@ -9,8 +9,9 @@ from nsmagic.wish import values
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.getopt import Option, Table, split_line
 from nsmagic.wish.ours import asks, parse
+from nsmagic.wish.spelling import or_nearest
 from nsmagic.wish.usage import help_text
-from nsmagic.wish.values import Kind, Names, nearest
+from nsmagic.wish.values import Kind, Names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +76,7 @@ def read_box(line: str, names: Names) -> BoxWish:
     wish = BoxWish(verb=word, names=tuple(boxes), **parsed.values)
     verb = next((verb for verb in VERBS if verb.word == word), None)
     if verb is None and word:
-        guess = nearest(word, [verb.word for verb in VERBS])
-        near = f" (nearest: {guess})" if guess else f": there are {', '.join(_words())}"
+        near = or_nearest(word, [verb.word for verb in VERBS], f": there are {', '.join(_words())}")
         raise WishError(f"%box has no verb {word!r}{near}")
     _refuse_nonsense(wish, verb)
     return wish

@@ -10,7 +10,8 @@ from nsmagic.wish.limits import PLOTS
 from nsmagic.wish.lsns import SELF
 from nsmagic.wish.ours import asks, parse
 from nsmagic.wish.panels import USUAL
-from nsmagic.wish.values import CGROUP, Names, nearest
+from nsmagic.wish.spelling import or_nearest
+from nsmagic.wish.values import CGROUP, Names
 
 CGPLOT = Table(
     program="cgplot",
@@ -46,8 +47,7 @@ def read_cgplot(line: str, names: Names) -> CgplotWish:
     plots = tuple(dict.fromkeys(word for word in parsed.program if word in PLOTS))
     rest = [word for word in parsed.program if word not in PLOTS]
     if len(rest) > 1:
-        guess = nearest(rest[1], PLOTS)
-        near = f" (nearest: {guess})" if guess else ""
+        near = or_nearest(rest[1], PLOTS)
         raise WishError(
             f"cgplot: {rest[1]!r} is no panel{near}, and one group at a time",
             hint=f"The panels: {' '.join(PLOTS)}",

@@ -12,8 +12,9 @@ from nsmagic.wish.getopt import Table, scan, split_line
 from nsmagic.wish.isolation import Isolation
 from nsmagic.wish.limits import BY_NAME, LIMITS, METRIC, Limit, parse_limits
 from nsmagic.wish.ours import OURS, Ours, asks, parse
+from nsmagic.wish.spelling import or_nearest
 from nsmagic.wish.usage import help_text
-from nsmagic.wish.values import Names, nearest
+from nsmagic.wish.values import Names
 
 _A_LIMIT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*=.*", re.DOTALL)
 
@@ -128,10 +129,8 @@ def _key(word: str) -> str:
     if word in BY_NAME:
         return BY_NAME[word].key
     known = [*dict.fromkeys(row.key for row in LIMITS), *METRIC]
-    near = nearest(word, known)
     raise WishError(
-        f"%cgroup show: there is no limit or reading {word!r}"
-        + (f" (nearest: {near})" if near else ""),
+        f"%cgroup show: there is no limit or reading {word!r}{or_nearest(word, known)}",
         hint="%cgroup show NAME   shows all of them.",
     )
 

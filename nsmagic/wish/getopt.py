@@ -14,7 +14,8 @@ from enum import Enum
 from typing import Any
 
 from nsmagic.wish.errors import WishError
-from nsmagic.wish.values import FILE, PROGRAM, Kind, nearest
+from nsmagic.wish.spelling import nearest
+from nsmagic.wish.values import FILE, PROGRAM, Kind
 
 Effect = Callable[[Mapping[str, Any], object], Mapping[str, Any]]
 

@@ -10,7 +10,8 @@ from nsmagic.wish.complete import Completion, Source, completions
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.getopt import Option, Table, scan, split_line
 from nsmagic.wish.ours import asks, parse
-from nsmagic.wish.values import Kind, Names, nearest
+from nsmagic.wish.spelling import or_nearest
+from nsmagic.wish.values import Kind, Names
 
 # Each verb: what may follow it, and what it does.
 VERBS: Final = {
@@ -92,8 +93,7 @@ def read_lab(line: str, names: Names) -> LabWish:
     if not verb:
         return LabWish()
     if verb not in VERBS:
-        guess = nearest(verb, list(VERBS))
-        near = f" (nearest: {guess})" if guess else f", one of {', '.join(VERBS)}"
+        near = or_nearest(verb, VERBS, f", one of {', '.join(VERBS)}")
         raise WishError(f"lab: {verb!r} is not something to do{near}")
     name, *rest = rest or ("",)
     if not name and verb in ("start", "check", "predict"):

@@ -14,7 +14,8 @@ from nsmagic.wish.errors import WishError
 from nsmagic.wish.getopt import Argument, Option, Table, split_line
 from nsmagic.wish.namespaces import BY_NAME, NAMESPACES
 from nsmagic.wish.ours import asks, parse
-from nsmagic.wish.values import Kind, Names, nearest
+from nsmagic.wish.spelling import nearest, or_nearest
+from nsmagic.wish.values import Kind, Names
 
 SELF, HOST = "self", "host"
 _LARGEST_PID: Final = 1 << 22  # PID_MAX_LIMIT; inode numbers of namespaces begin far above it
@@ -72,8 +73,7 @@ def _tree(text: str, _: Names) -> str:
     word = text.removeprefix("=")  # as in -T=parent
     if word in TREES:
         return word
-    guess = nearest(word, TREES)
-    near = f" (nearest: {guess})" if guess else f", one of {', '.join(TREES)}"
+    near = or_nearest(word, TREES, f", one of {', '.join(TREES)}")
     raise ValueError(f"is not a kind of tree{near}")
 
 
@@ -82,8 +82,7 @@ def _columns(text: str, _: Names) -> tuple[bool, tuple[str, ...]]:
     names = tuple(name.upper() for name in text.removeprefix("+").split(","))
     for name in names:
         if name not in COLUMN_NAMES:
-            guess = nearest(name, COLUMN_NAMES)
-            near = f" (nearest: {guess})" if guess else f", one of {', '.join(COLUMN_NAMES)}"
+            near = or_nearest(name, COLUMN_NAMES, f", one of {', '.join(COLUMN_NAMES)}")
             raise ValueError(f"names a column {name} that does not exist{near}")
     return text.startswith("+"), names
 

@@ -11,7 +11,7 @@ from nsmagic.wish.errors import WishError
 from nsmagic.wish.getopt import Table, split_line
 from nsmagic.wish.limits.sizes import read_size, show_size
 from nsmagic.wish.ours import asks
-from nsmagic.wish.values import nearest
+from nsmagic.wish.spelling import or_nearest
 
 _MOST_SHOWN: Final = 64 * 1024**2  # bytes: a browser that is to draw more stops answering
 
@@ -120,8 +120,7 @@ def read_nsmagic(line: str) -> NsmagicWish:
         return NsmagicWish(help=True)
     verb = next((each for each in VERBS if each.word == word), None)
     if verb is None:
-        guess = nearest(word, [each.word for each in VERBS])
-        near = f" (nearest: {guess})" if guess else ""
+        near = or_nearest(word, [each.word for each in VERBS])
         known = ", ".join(each.word for each in VERBS)
         raise WishError(
             f"nsmagic: {word!r} is not something to do{near}",
@@ -136,8 +135,7 @@ def _change(word: str) -> tuple[str, int | None]:
     key, equals, text = word.partition("=")
     setting = _BY_KEY.get(key)
     if setting is None:
-        guess = nearest(key, list(_BY_KEY))
-        near = f" (nearest: {guess})" if guess else ""
+        near = or_nearest(key, _BY_KEY)
         raise WishError(
             f"nsmagic set: there is no setting {key!r}{near}",
             hint="%nsmagic set   lists the settings and their values.",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from nsmagic.wish.limits import PLOTS
-from nsmagic.wish.values import Kind, Names, nearest
+from nsmagic.wish.spelling import or_nearest
+from nsmagic.wish.values import Kind, Names
 
 USUAL: Final = ("mem", "cpu", "pids")
 
@@ -14,8 +15,7 @@ def _panels(text: str, _: Names) -> tuple[str, ...]:
     words = tuple(dict.fromkeys(text.split(",")))
     for word in words:
         if word not in PLOTS:
-            guess = nearest(word, PLOTS)
-            near = f" (nearest: {guess})" if guess else f", only {', '.join(PLOTS)}"
+            near = or_nearest(word, PLOTS, f", only {', '.join(PLOTS)}")
             what = "is no panel" if word == text else f"has no panel {word!r}"
             raise ValueError(f"{what}{near}")
     return words

@@ -6,15 +6,15 @@ phrase that goes on where the text stops: "'x' " + "is not a number".
 
 from __future__ import annotations
 
-import difflib
 import keyword
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from nsmagic.wish.isolation import IdMap, SubIds
 from nsmagic.wish.signals import SIGNALS, signal_name
+from nsmagic.wish.spelling import or_nearest
 
 LARGEST_ID = 2**32 - 2  # 2**32 - 1 is (uid_t) -1, "leave it as it is" in setresuid(2)
 
@@ -45,22 +45,6 @@ class Kind:
     meanings: tuple[str, ...] = ()
     source: str = ""
     many: str = ""
-
-
-_SHORT = 2  # letters that say nothing about a word
-_TYPO = 0.8  # as similar as two words of which one is a slip
-
-
-def nearest(word: str, candidates: Sequence[str]) -> str | None:
-    """Return the candidate that `word` was most probably meant to be, or None if none is near.
-
-    A candidate that begins the word goes first: who writes `memory` means `mem`.
-    """
-    begun = [each for each in candidates if len(each) > _SHORT and word.startswith(each)]
-    if begun and not difflib.get_close_matches(word, candidates, n=1, cutoff=_TYPO):
-        return max(begun, key=len)
-    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
-    return close[0] if close else None
 
 
 def _text(text: str, _: Names) -> str:
@@ -168,8 +152,8 @@ def _show_id_map(entry: IdMap | SubIds) -> str:
 def _signal(text: str, _: Names) -> str:
     name = signal_name(text)
     if name is None:
-        guess = nearest("SIG" + text.upper().removeprefix("SIG"), SIGNALS)
-        raise ValueError("is not a signal" + (f" (nearest: {guess})" if guess else ""))
+        near = or_nearest("SIG" + text.upper().removeprefix("SIG"), SIGNALS)
+        raise ValueError(f"is not a signal{near}")
     return name
 
 

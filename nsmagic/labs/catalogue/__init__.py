@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nsmagic.labs.exercises import EXERCISES
 from nsmagic.wish.errors import WishError
-from nsmagic.wish.values import nearest
+from nsmagic.wish.spelling import or_nearest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +126,5 @@ def find_lab(name: str) -> Lab:
         if name in (lab.name, number, number.lstrip("0"), word, f"{lab.name}.ipynb"):
             return lab
     names = [lab.name for lab in LABS]
-    guess = nearest(name, names)
-    near = f" (nearest: {guess})" if guess else f"; there are {', '.join(names)}"
+    near = or_nearest(name, names, f"; there are {', '.join(names)}")
     raise WishError(f"lab: there is no lab called {name!r}{near}")

@@ -14,7 +14,7 @@ from nsmagic.wish.limits.row import Row
 from nsmagic.wish.limits.sides import MEMSW, PERIOD_V1, QUOTA, Others, Writes
 from nsmagic.wish.limits.sizes import human_size
 from nsmagic.wish.limits.table import BY_KEY, BY_NAME, LIMITS
-from nsmagic.wish.values import nearest
+from nsmagic.wish.spelling import or_nearest
 
 # Files that are no limits: what to type for what they do.
 _ACTIONS: Final = {
@@ -108,9 +108,7 @@ def _unknown(name: str) -> WishError:
     if any(source.file == name for row in METRICS for source in row.sources):
         return WishError(f"{name} is read, not set; %cgroup show NAME shows it")
     short = tuple(row.key for row in LIMITS if "." not in row.key)
-    guess = nearest(name, short) if "." not in name else None
-    guess = guess or nearest(name, tuple(BY_NAME))
-    near = f" (nearest: {guess})" if guess else ""
+    near = ("" if "." in name else or_nearest(name, short)) or or_nearest(name, BY_NAME)
     return WishError(
         f"no limit is called {name!r}{near}", hint=f"The short names: {', '.join(short)}"
     )
