@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nsmagic.wish.cgroup import VERBS, Order, read_cgroup, read_order
+from nsmagic.wish.cgroup import VERB_BY_WORD, Order, read_cgroup, read_order
 from nsmagic.wish.errors import CgroupError, WishError
 from nsmagic.wish.getopt import split_line
 from nsmagic.wish.limits import Limit, overridden
@@ -141,10 +141,10 @@ def _refuse_what_is_no_program(word: str) -> None:
     """Say which verbs there are to who meant one: `%cgroup frieze web`."""
     if "/" in word or shutil.which(word) is not None:
         return
-    verbs = [verb.word for verb in VERBS]
+    near = or_nearest(word, VERB_BY_WORD)
     raise WishError(
-        f"%cgroup has no verb {word!r}{or_nearest(word, verbs)}, and no program has this name",
-        hint=f"The verbs: {', '.join(verbs)}",
+        f"%cgroup has no verb {word!r}{near}, and no program has this name",
+        hint=f"The verbs: {', '.join(VERB_BY_WORD)}",
     )
 
 

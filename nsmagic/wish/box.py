@@ -11,33 +11,28 @@ from nsmagic.wish.getopt import Option, Table, split_line
 from nsmagic.wish.ours import asks, parse
 from nsmagic.wish.spelling import or_nearest
 from nsmagic.wish.usage import help_text
-from nsmagic.wish.values import Kind, Names
+from nsmagic.wish.values import Names
+from nsmagic.wish.verbs import Verb, verb_kind, verb_lines
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verb:
-    """One word that `%box` obeys and what follows it; `most` names of boxes may stand there."""
+class BoxVerb(Verb):
+    """A word that `%box` obeys; up to `most` names of boxes follow it."""
 
-    word: str
-    operands: str
-    help: str
     most: int
 
 
 VERBS: Final = (
-    Verb(word="show", operands="NAME", most=1,
-         help="its processes, namespaces, maps, capabilities, links and mounts"),
-    Verb(word="logs", operands="NAME [-f]", most=1,
-         help="what its processes wrote after their cells had ended"),
-    Verb(word="term", operands="NAME", most=1, help="a shell on a terminal in it"),
-    Verb(word="rm", operands="NAME...|--all", most=10_000, help="end it and all that is in it"),
+    BoxVerb(word="show", operands="NAME", most=1,
+            help="its processes, namespaces, maps, capabilities, links and mounts"),
+    BoxVerb(word="logs", operands="NAME [-f]", most=1,
+            help="what its processes wrote after their cells had ended"),
+    BoxVerb(word="term", operands="NAME", most=1, help="a shell on a terminal in it"),
+    BoxVerb(word="rm", operands="NAME...|--all", most=10_000, help="end it and all that is in it"),
 )  # fmt: skip
 
+_BY_WORD: Final = {verb.word: verb for verb in VERBS}
 _GROUP = "Options"
-_VERB: Final = Kind(
-    metavar="<verb>", example="show", read=lambda text, _: text,
-    choices=tuple(verb.word for verb in VERBS), meanings=tuple(verb.help for verb in VERBS),
-)  # fmt: skip
 
 BOX: Final = Table(
     program="box",
@@ -45,7 +40,7 @@ BOX: Final = Table(
     "%unshare --name NAME [options] makes one, %%nsenter -t NAME runs a cell in it.",
     operands="[show|logs|term|rm] [<name>...]",
     permute=True,
-    takes=(_VERB, values.BOX),
+    takes=(verb_kind("<verb>", "show", VERBS), values.BOX),
     example="%unshare --replace --name web --pid --net --mount-proc\n%box show web",
     options=(
         Option(name="all", group=_GROUP, field="all", help="rm: all boxes of this notebook"),
@@ -74,20 +69,15 @@ def read_box(line: str, names: Names) -> BoxWish:
         return BoxWish(help=True)
     word, *boxes = parsed.program or ("",)
     wish = BoxWish(verb=word, names=tuple(boxes), **parsed.values)
-    verb = next((verb for verb in VERBS if verb.word == word), None)
+    verb = _BY_WORD.get(word)
     if verb is None and word:
-        near = or_nearest(word, [verb.word for verb in VERBS], f": there are {', '.join(_words())}")
+        near = or_nearest(word, _BY_WORD, f": there are {', '.join(_BY_WORD)}")
         raise WishError(f"%box has no verb {word!r}{near}")
     _refuse_nonsense(wish, verb)
     return wish
 
 
-def _words() -> list[str]:
-    return [verb.word for verb in VERBS]
-
-
-def _refuse_nonsense(wish: BoxWish, verb: Verb | None) -> None:
-    typed = "%box" if verb is None else f"%box {verb.word} {verb.operands}"
+def _refuse_nonsense(wish: BoxWish, verb: BoxVerb | None) -> None:
     if wish.all and (verb is None or verb.word != "rm"):
         raise WishError("--all goes with %box rm")
     if wish.follow and (verb is None or verb.word != "logs"):
@@ -96,13 +86,13 @@ def _refuse_nonsense(wish: BoxWish, verb: Verb | None) -> None:
         return
     if wish.all and wish.names:
         raise WishError("%box rm takes names or --all, not both")
+    hint = f"It is typed {verb.typed('box')}."
     if not wish.names and not wish.all:
-        raise WishError(f"%box {verb.word}: which box?", hint=f"It is typed {typed}.")
+        raise WishError(f"%box {verb.word}: which box?", hint=hint)
     if len(wish.names) > verb.most:
-        raise WishError(f"%box {verb.word} is about one box", hint=f"It is typed {typed}.")
+        raise WishError(f"%box {verb.word} is about one box", hint=hint)
 
 
 def box_help() -> str:
     """Return the help of the magic, its verbs from their table."""
-    verbs = [f" %box {verb.word} {verb.operands}".ljust(27) + verb.help for verb in VERBS]
-    return "\n".join([help_text(BOX), "Verbs:", *verbs]) + "\n"
+    return "\n".join([help_text(BOX), "Verbs:", *verb_lines("box", VERBS, 27)]) + "\n"

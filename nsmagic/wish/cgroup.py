@@ -15,6 +15,7 @@ from nsmagic.wish.ours import OURS, Ours, asks, parse
 from nsmagic.wish.spelling import or_nearest
 from nsmagic.wish.usage import help_text
 from nsmagic.wish.values import Names
+from nsmagic.wish.verbs import Verb, verb_lines
 
 _A_LIMIT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*=.*", re.DOTALL)
 
@@ -36,40 +37,42 @@ CGROUP: Final = Table(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verb:
-    """One word that `%cgroup` obeys; `operands` is what follows it, `name` first if it names one.
-
-    `names` and `limits` tell whether a NAME and limits must follow, `keys` whether some of what is
-    shown may be chosen.
-    """
-
-    word: str
-    help: str
-    names: bool = False
-    limits: bool = False
-    keys: bool = False
+class CgroupVerb(Verb):
+    """A word that `%cgroup` obeys; its operands are made of the three below."""
 
     @property
-    def usage(self) -> str:
-        """How it is typed."""
-        return f"%cgroup {self.word}{' NAME' * self.names}{' <limit>=<value>...' * self.limits}\
-{' [<key>...]' * self.keys}"
+    def names(self) -> bool:
+        """Whether a group must be named."""
+        return _NAME in self.operands
+
+    @property
+    def limits(self) -> bool:
+        """Whether limits must follow."""
+        return _LIMITS in self.operands
+
+    @property
+    def keys(self) -> bool:
+        """Whether some of what is shown may be chosen."""
+        return _KEYS in self.operands
 
 
+_NAME, _LIMITS, _KEYS = "NAME", "<limit>=<value>...", "[<key>...]"
 VERBS: Final = (
-    Verb(word="controllers", help="what this machine has: v1, v2 or both, and what may be limited"),
-    Verb(word="set", help="change limits of a group, also while its cell runs", names=True,
-         limits=True),
-    Verb(word="show", help="every limit and reading of a group, in both spellings", names=True,
-         keys=True),
-    Verb(word="freeze", help="let no process of the group run", names=True),
-    Verb(word="thaw", help="let them run again", names=True),
-    Verb(word="kill", help="kill every process of the group", names=True),
-    Verb(word="rm", help="remove an empty group", names=True),
-    Verb(word="tree", help="the groups from the root to this notebook's, and what is in them"),
-    Verb(word="off", help="end the limits that hold for later cells"),
+    CgroupVerb(word="controllers",
+               help="what this machine has: v1, v2 or both, and what may be limited"),
+    CgroupVerb(word="set", operands=f"{_NAME} {_LIMITS}",
+               help="change limits of a group, also while its cell runs"),
+    CgroupVerb(word="show", operands=f"{_NAME} {_KEYS}",
+               help="every limit and reading of a group, in both spellings"),
+    CgroupVerb(word="freeze", operands=_NAME, help="let no process of the group run"),
+    CgroupVerb(word="thaw", operands=_NAME, help="let them run again"),
+    CgroupVerb(word="kill", operands=_NAME, help="kill every process of the group"),
+    CgroupVerb(word="rm", operands=_NAME, help="remove an empty group"),
+    CgroupVerb(word="tree",
+               help="the groups from the root to this notebook's, and what is in them"),
+    CgroupVerb(word="off", help="end the limits that hold for later cells"),
 )  # fmt: skip
-_BY_WORD: Final = {verb.word: verb for verb in VERBS}
+VERB_BY_WORD: Final = {verb.word: verb for verb in VERBS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,10 +91,10 @@ class Order:
 def read_cgroup(line: str | Sequence[str], names: Names) -> tuple[Isolation, Ours, tuple[str, ...]]:
     """Read one line of a stack, to be united with others and then settled.  Raises WishError."""
     words = _words(line)
-    if words[:1] and words[0] in _BY_WORD:
+    if words[:1] and words[0] in VERB_BY_WORD:
         raise WishError(
             f"%%cgroup takes limits, and {words[0]} is a verb of %cgroup",
-            hint=f"A verb stands in a line of its own: {_BY_WORD[words[0]].usage}",
+            hint=f"A verb stands in a line of its own: {VERB_BY_WORD[words[0]].typed('cgroup')}",
         )
     parsed = parse(CGROUP, words, names)
     wish = Isolation(cgroup=True, limits=parse_limits(parsed.among))
@@ -103,7 +106,7 @@ def read_order(line: str) -> Order | None:
     words = _words(line)
     if not words:
         return Order()
-    verb = _BY_WORD.get(words[0])
+    verb = VERB_BY_WORD.get(words[0])
     if verb is None:
         return None
     rest = words[1:]
@@ -160,9 +163,8 @@ def cgroup_help() -> str:
         for left in (f" {row.key}={row.unit.metavar}",)
         if "." not in row.key
     ]
-    verbs = [f" {verb.usage}".ljust(44) + verb.help for verb in VERBS]
     parts = ["Limits, also under their names in cgroup v2 and v1:", *limits]
-    parts += ["", "Verbs:", *verbs, "", *_NOTES]
+    parts += ["", "Verbs:", *verb_lines("cgroup", VERBS, 44), "", *_NOTES]
     return "\n".join([help_text(CGROUP), *parts]) + "\n"
 
 
@@ -171,4 +173,4 @@ def _words(line: str | Sequence[str]) -> Sequence[str]:
 
 
 def _example(verb: Verb) -> str:
-    return f"It is typed {verb.usage}; %cgroup alone lists the names."
+    return f"It is typed {verb.typed('cgroup')}; %cgroup alone lists the names."

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
-from nsmagic.wish.cgroup import CGROUP, VERBS
+from nsmagic.wish.cgroup import CGROUP, VERB_BY_WORD, VERBS
 from nsmagic.wish.complete import Completion, Source, completions
 from nsmagic.wish.getopt import scan
 from nsmagic.wish.limits import BY_NAME, LIMITS, METRICS
 from nsmagic.wish.values import CGROUP as CGROUP_NAME
 
-_VERBS: Final = {verb.word: verb for verb in VERBS}
-
 
 def complete_cgroup(words: Sequence[str], source: Source, *, cell: bool) -> list[Completion]:
     """Return what may stand in place of the last word; verbs are for `%cgroup` only."""
     *before, current = words or ("",)
-    verb = _VERBS.get(before[0]) if before and not cell else None
+    verb = VERB_BY_WORD.get(before[0]) if before and not cell else None
     if verb is not None:
         if verb.names and len(before) == 1:
             return [Completion(text=name, help=what) for name, what in source(CGROUP_NAME, current)]

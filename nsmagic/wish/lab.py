@@ -12,18 +12,22 @@ from nsmagic.wish.getopt import Option, Table, scan, split_line
 from nsmagic.wish.ours import asks, parse
 from nsmagic.wish.spelling import or_nearest
 from nsmagic.wish.values import Kind, Names
+from nsmagic.wish.verbs import Verb, verb_kind
 
-# Each verb: what may follow it, and what it does.
-VERBS: Final = {
-    "start": ("NAME", "begin a lab: a playground, a word, and what works on this machine"),
-    "check": ("EXERCISE [on <pid>|<box>|<variable>]", "look at Linux: is the exercise done?"),
-    "hint": ("[EXERCISE]", "the next of three hints"),
-    "solution": ("[EXERCISE] | --all [DIR]", "a solution, or every lab with its solutions"),
-    "predict": ("QUESTION [GUESS]", "guess, then let Linux answer"),
-    "progress": ("", "what you have done so far"),
-    "guard": ("", "is everything on this machine as it was at the start?"),
-    "reset": ("", "remove what this lab made"),
-}
+VERBS: Final = (
+    Verb(word="start", operands="NAME",
+         help="begin a lab: a playground, a word, and what works on this machine"),
+    Verb(word="check", operands="EXERCISE [on <pid>|<box>|<variable>]",
+         help="look at Linux: is the exercise done?"),
+    Verb(word="hint", operands="[EXERCISE]", help="the next of three hints"),
+    Verb(word="solution", operands="[EXERCISE] | --all [DIR]",
+         help="a solution, or every lab with its solutions"),
+    Verb(word="predict", operands="QUESTION [GUESS]", help="guess, then let Linux answer"),
+    Verb(word="progress", help="what you have done so far"),
+    Verb(word="guard", help="is everything on this machine as it was at the start?"),
+    Verb(word="reset", help="remove what this lab made"),
+)  # fmt: skip
+_BY_WORD: Final = {verb.word: verb for verb in VERBS}
 _WIDEST: Final = 46
 
 
@@ -47,14 +51,12 @@ LAB = Table(
     program="lab",
     summary="Do a lab.  Checks look at Linux and not at what a cell printed.\n\n"
     + "\n".join(
-        f" {f'{verb} {operands}'.strip():<{_WIDEST}}{text}"
-        for verb, (operands, text) in VERBS.items()
+        f" {f'{verb.word} {verb.operands}'.strip():<{_WIDEST}}{verb.help}" for verb in VERBS
     ),
     operands="VERB [WORD...]",
     permute=True,
     takes=(
-        Kind(metavar="VERB", example="progress", read=lambda text, _: text, choices=tuple(VERBS),
-             meanings=tuple(text for _, text in VERBS.values())),
+        verb_kind("VERB", "progress", VERBS),
         _word("WORD", "01-processes", "lab"),
     ),
     example="%lab progress",
@@ -92,12 +94,12 @@ def read_lab(line: str, names: Names) -> LabWish:
     verb, *rest = parsed.program or ("",)
     if not verb:
         return LabWish()
-    if verb not in VERBS:
-        near = or_nearest(verb, VERBS, f", one of {', '.join(VERBS)}")
+    if verb not in _BY_WORD:
+        near = or_nearest(verb, _BY_WORD, f", one of {', '.join(_BY_WORD)}")
         raise WishError(f"lab: {verb!r} is not something to do{near}")
     name, *rest = rest or ("",)
     if not name and verb in ("start", "check", "predict"):
-        raise WishError(f"lab: {verb} needs a word after it: %lab {verb} {VERBS[verb][0]}")
+        raise WishError(f"lab: {verb} needs a word after it: {_BY_WORD[verb].typed('lab')}")
     flags = {flag: bool(parsed.values.get(flag)) for flag in ("strict", "all")}
     return _wish(verb, name, rest, **flags)
 
@@ -109,9 +111,9 @@ def _wish(verb: str, name: str, rest: list[str], *, strict: bool, all: bool) -> 
         return LabWish(verb=verb, name=name, guess=" ".join(rest))
     if verb == "check" and len(rest) == 2 and rest[0] == "on":
         return LabWish(verb=verb, name=name, on=rest[1], strict=strict)
-    if rest or (name and not VERBS[verb][0]):
-        usage = f"%lab {verb} {VERBS[verb][0]}".rstrip()
-        raise WishError(f"lab: there are too many words: the line is {usage}")
+    if rest or (name and not _BY_WORD[verb].operands):
+        typed = _BY_WORD[verb].typed("lab")
+        raise WishError(f"lab: there are too many words: the line is {typed}")
     return LabWish(verb=verb, name=name, strict=strict, all=all)
 
 

@@ -106,7 +106,7 @@ def test_which_lines_head_a_cell(line: str, heads: bool) -> None:
 def test_help_names_everything() -> None:
     text = cgroup_help()
     assert all(f" {row.key}=" in text for row in LIMITS if "." not in row.key)
-    assert all(verb.usage in text for verb in VERBS)
+    assert all(verb.typed("cgroup") in text for verb in VERBS)
 
 
 def plan(line: str, wish: Isolation, group: CellGroup) -> Plan:
