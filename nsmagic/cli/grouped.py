@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from nsmagic.run.result import Result
@@ -11,6 +11,7 @@ from nsmagic.wish.isolation import Isolation
 from nsmagic.wish.ours import Ours
 
 if TYPE_CHECKING:
+    from nsmagic.linux.cgroups.group import Cgroup
     from nsmagic.run.groups import LiveGroup
 
 
@@ -24,22 +25,20 @@ def group_of(wish: Isolation, ours: Ours) -> Generator[LiveGroup | None]:
         yield None
         return
     from nsmagic.run.groups import close_groups, groups
-    from nsmagic.run.ledger import ledger
+    from nsmagic.run.ledger import Noted
 
-    planned = groups().plan("shell", wish.limits, strict=ours.strict)
-    directories = [str(path) for path in planned.group.directories]
-    try:
+    with ExitStack() as stack:
+        stack.callback(close_groups)
+        planned = groups().plan("shell", wish.limits, strict=ours.strict, dry=ours.dry_run)
         if not ours.dry_run:
-            for directory in directories:
-                ledger().note("cgroup", directory)
+            stack.enter_context(Noted("cgroup", *planned.group.directories))
+        stack.callback(_remove, planned.group)
         yield planned
-    finally:
-        if planned.group.exists():
-            planned.group.remove()
-        if not ours.dry_run:
-            for directory in directories:
-                ledger().forget("cgroup", directory)
-        close_groups()
+
+
+def _remove(group: Cgroup) -> None:
+    if group.exists():
+        group.remove()
 
 
 def read_back(group: LiveGroup) -> Iterator[str]:

@@ -15,10 +15,10 @@ from typing import Final
 from nsmagic.doctor.checks import CGROUPS
 from nsmagic.doctor.verdict import Verdict
 from nsmagic.linux import syscalls
-from nsmagic.linux.cgroups.group import Cgroup, make_group
+from nsmagic.linux.cgroups.group import Cgroup, make_group, named_group
 from nsmagic.linux.cgroups.hierarchies import read_hierarchies
 from nsmagic.linux.cgroups.places import Place, Places
-from nsmagic.run.ledger import ledger
+from nsmagic.run.ledger import Noted
 from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.limits import BY_KEY, Row, parse_limits
 from nsmagic.wish.limits.names import group_name
@@ -130,11 +130,12 @@ def _errno(row: Controller) -> str:
     if place is None or place.own is None:
         return ""
     path = place.own / group_name(os.getpid(), "doctor-try")
-    try:
-        path.mkdir()
-        path.rmdir()
-    except OSError as error:
-        return _name(error.errno)
+    with Noted("cgroup", path):
+        try:
+            path.mkdir()
+            path.rmdir()
+        except OSError as error:
+            return _name(error.errno)
     return ""
 
 
@@ -145,15 +146,14 @@ def _name(number: int | None) -> str:
 @contextmanager
 def _group(place: Place, row: Controller) -> Generator[Cgroup]:
     """Make a group that is gone afterwards; the ledger knows of it in case we are killed."""
-    group = make_group(place, os.getpid(), f"doctor-{row.name}", row.rows)
-    for directory in group.directories:
-        ledger().note("cgroup", str(directory))
-    try:
-        yield group
-    finally:
-        group.remove()
-        for directory in group.directories:
-            ledger().forget("cgroup", str(directory))
+    name = f"doctor-{row.name}"
+    planned = named_group(place, os.getpid(), name, row.rows)
+    with Noted("cgroup", *planned.directories):
+        group = make_group(place, os.getpid(), name, row.rows)
+        try:
+            yield group
+        finally:
+            group.remove()
 
 
 @contextmanager

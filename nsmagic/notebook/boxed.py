@@ -18,13 +18,13 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from nsmagic.linux import cgroups
 from nsmagic.notebook.boxing import Boxing, read_boxing
 from nsmagic.notebook.connection import Connection
 from nsmagic.notebook.links import LastWords
 from nsmagic.notebook.meeting import front_place, meeting
 from nsmagic.notebook.relay import Relay
 from nsmagic.run.listener import Silent
+from nsmagic.run.private import private_group
 from nsmagic.run.result import Result
 from nsmagic.run.sandbox import Sandbox
 from nsmagic.run.spawned import SpawnLauncher
@@ -69,8 +69,7 @@ class BoxedKernel:
         """Plan it; `command` and `meeting`, where its connection file is, are as it sees them."""
         limited = _limited(boxing)
         if limited is None:
-            place = cgroups.private_place()
-            own = None if place is None else place / f"nsmagic-{os.getpid()}-{boxing.name}"
+            own = private_group(boxing.name)
             plan = boxing.plan(command, own, meeting=meeting)
             self._tree = Tree(1, spawner(), own)
         else:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nsmagic.linux import cgroups
 from nsmagic.linux.rooted import working_directory
 from nsmagic.linux.situation import read_situation
 from nsmagic.linux.targets import box_to_be
@@ -17,6 +16,7 @@ from nsmagic.notebook.stopping import StopButton
 from nsmagic.run.boxes import Box, boxes
 from nsmagic.run.boxsetup import Setup
 from nsmagic.run.groups import LiveGroup, groups
+from nsmagic.run.private import private_group
 from nsmagic.wish import steps
 from nsmagic.wish.boxes import box_part, cell_part
 from nsmagic.wish.errors import StepError, WishError
@@ -55,7 +55,8 @@ class Order:
         planned = None
         if wish.cgroup:
             planned = groups().plan(name, wish.limits, strict=ours.strict, dry=ours.dry_run)
-        group = _group(name, probe=not ours.dry_run) if planned is None else planned.group.v2
+        dry = ours.dry_run
+        group = private_group(name, probe=not dry) if planned is None else planned.group.v2
         situation = replace(
             read_situation(wish, None if group is None else str(group)),
             group=None if planned is None else planned.cell,
@@ -101,9 +102,3 @@ class Order:
         box = Box(self.name, setup, self.request.head)
         boxes().keep(box)
         return box
-
-
-def _group(name: str, *, probe: bool) -> Path | None:
-    """Name the cgroup of a box: all that is in it can be ended by it at one blow, and limited."""
-    place = cgroups.private_place(probe=probe)
-    return None if place is None else place / f"nsmagic-{os.getpid()}-{name}"

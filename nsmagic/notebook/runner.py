@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nsmagic.linux import cgroups
 from nsmagic.linux.situation import read_situation
 from nsmagic.notebook.jobs import Job
 from nsmagic.notebook.pacing import OutputLimits
@@ -18,6 +16,7 @@ from nsmagic.notebook.request import Request
 from nsmagic.notebook.running import RunningCell
 from nsmagic.notebook.stopping import StopButton
 from nsmagic.run import quiesce
+from nsmagic.run.private import private_group
 from nsmagic.run.spawning import spawner
 from nsmagic.run.tree import Tree
 from nsmagic.wish import steps
@@ -155,8 +154,7 @@ class Runner:
             return None
         if "pid" in request.wish.namespaces and not request.ours.strict:
             return None
-        place = cgroups.private_place(probe=not request.ours.dry_run)
-        return None if place is None else place / f"nsmagic-{os.getpid()}-cell-{number}"
+        return private_group(f"cell-{number}", probe=not request.ours.dry_run)
 
     def _plan(
         self, request: Request, group: Path | None, planned: LiveGroup | None,

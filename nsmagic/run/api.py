@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nsmagic.linux import cgroups
 from nsmagic.linux.situation import read_situation
 from nsmagic.run.boxes import boxes
 from nsmagic.run.listener import Silent
+from nsmagic.run.private import private_group
 from nsmagic.run.result import Result
 from nsmagic.run.sandbox import Sandbox
 from nsmagic.run.spawned import SpawnLauncher
@@ -57,8 +56,7 @@ def run(
         raise WishError("run: limits are for cells", hint="%%cgroup mem=64M has them.")
     isolation = settle(isolation)
     number = next(_numbers)
-    place = cgroups.private_place() if "pid" not in isolation.namespaces else None
-    group = None if place is None else place / f"nsmagic-{os.getpid()}-run-{number}"
+    group = None if "pid" in isolation.namespaces else private_group(f"run-{number}")
     situation = read_situation(isolation, None if group is None else str(group))
     situation = replace(situation, entering=boxes().entering(isolation.enter))
     plan = make_plan(isolation, situation, steps.Exec(argv=tuple(argv)), strict=strict)

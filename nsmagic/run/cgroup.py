@@ -12,7 +12,7 @@ from typing import Self
 from nsmagic.linux.cgroups import group as linux
 from nsmagic.linux.cgroups.limiting import Reading
 from nsmagic.run.groups import LiveGroup, groups
-from nsmagic.run.ledger import ledger
+from nsmagic.run.ledger import Noted, ledger
 from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.groups import CellGroup
 from nsmagic.wish.limits import parse_limits, with_implied
@@ -36,10 +36,8 @@ class Cgroup(linux.Cgroup):
         rows = [limit.row for limit in wanted]
         planned = linux.named_group(place, os.getpid(), name, rows)
         with ExitStack() as on_failure:
-            for path in planned.directories:
-                if not path.exists():
-                    ledger().note("cgroup", str(path))
-                    on_failure.callback(ledger().forget, "cgroup", str(path))
+            fresh = [path for path in planned.directories if not path.exists()]
+            on_failure.enter_context(Noted("cgroup", *fresh))
             made = cls._of(linux.make_group(place, os.getpid(), name, rows))
             on_failure.callback(linux.Cgroup.remove, made)
             linux.Cgroup.set(made, wanted)

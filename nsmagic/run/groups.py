@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from nsmagic.linux.cgroups.devices import resolved
@@ -15,7 +16,7 @@ from nsmagic.linux.cgroups.limiting import Reading
 from nsmagic.linux.cgroups.oom import OomCounters, read_counters, report
 from nsmagic.linux.cgroups.oomwatch import OomWatch
 from nsmagic.linux.cgroups.places import Place, Places
-from nsmagic.run.ledger import ledger
+from nsmagic.run.ledger import Noted
 from nsmagic.run.result import Result
 from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.groups import MEMBERS, CellGroup
@@ -84,7 +85,7 @@ class Groups:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.places = Places(note=_note_leaf)
+        self.places = Places(noted=partial(Noted, "leaf"))
         self.live: dict[str, LiveGroup] = {}
 
     def plan(
@@ -107,11 +108,6 @@ class Groups:
             members=tuple(_members(place)),
         )
         return LiveGroup(cell, group, place.note)
-
-
-def _note_leaf(leaf: Path) -> Callable[[], None]:
-    ledger().note("leaf", str(leaf))
-    return lambda: ledger().forget("leaf", str(leaf))
 
 
 def _with_what_is_here(limits: tuple[Limit, ...], place: Place) -> tuple[Limit, ...]:

@@ -165,6 +165,25 @@ def read_entries(file: Path, *, most: int = 16 * 2**20) -> list[Entry]:
     return list(entries)
 
 
+class Noted:
+    """Has this process's ledger name what is made meanwhile; what is gone at the end it forgets.
+
+    Not a generator: Python ends one that is left over, also in a forked child that drops it.
+    """
+
+    def __init__(self, kind: str, *paths: Path) -> None:
+        self._kind, self._paths = kind, paths
+
+    def __enter__(self) -> None:
+        for path in self._paths:
+            ledger().note(self._kind, str(path))
+
+    def __exit__(self, *_: object) -> None:
+        for path in self._paths:
+            if not os.path.lexists(path):
+                ledger().forget(self._kind, str(path))
+
+
 _ledgers: list[Ledger] = []
 
 

@@ -41,6 +41,16 @@ for kind, what in zip(sys.argv[2::2], sys.argv[3::2]):
     ledger.note(kind, what)
 """
 DIES = "os.kill(os.getpid(), signal.SIGKILL)\n"
+DIES_PROBING = """
+from nsmagic.run import ledger as ledgers
+from nsmagic.run.private import private_group
+ledgers._ledgers[:] = [ledger]
+def die(event, _):
+    if event == "os.rmdir":
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(die)
+private_group("cell-1")
+"""
 
 
 @pytest.fixture
@@ -99,6 +109,19 @@ def test_groups_of_a_dead_kernel_go_with_what_is_in_them(place: Path) -> None:
     assert outcomes(place) == [(inner, "removed", ""), (str(group), "removed", "")]
     assert sleeper.wait(10) == -signal.SIGKILL
     assert not group.exists()
+
+
+@needs(a_private_cgroup)
+def test_the_group_that_a_kernel_tried_out_goes_if_it_is_killed_before_it_removes_it(
+    place: Path,
+) -> None:
+    above = cgroups.private_place()
+    assert above is not None
+    pid = dead_kernel(place, more=DIES_PROBING)
+    tried = above / f"nsmagic-{pid}-probe"
+    assert tried.exists()
+    assert outcomes(place) == [(str(tried), "removed", "")]
+    assert not tried.exists()
 
 
 @needs(a_private_cgroup)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from nsmagic.linux.cgroups.candidates import Candidate, words
+from nsmagic.linux.noting import Noting, unnoted
 from nsmagic.linux.processes import descendants, read_processes
 from nsmagic.wish.errors import CgroupError
 
 _ROUNDS = 10
-
-Note = Callable[[Path], Callable[[], None]]
 
 
 def leaf_note(leaf: Path) -> str:
@@ -24,19 +22,18 @@ def leaf_note(leaf: Path) -> str:
     )
 
 
-def move_to_leaf(found: Candidate, undo: ExitStack, note: Note = lambda _: lambda: None) -> Path:
+def move_to_leaf(found: Candidate, undo: ExitStack, noted: Noting = unnoted) -> Path:
     """Move the processes of our own group to a leaf, which is returned.
 
     Then the group may have controllers, and other groups beside the leaf.  On `undo` goes the way
     back: controllers off, processes back, leaf removed.  CgroupError where it cannot be done, and
-    then all is as before.  `note` hears of the leaf before it is made, and returns what is called
-    when it is gone again.
+    then all is as before.  `noted` hears of the leaf before it is made.
     """
     leaf = found.directory / f"nsmagic-{os.getpid()}.kernel"  # no box can be called so
     with ExitStack() as on_failure:
         try:
-            gone = note(leaf)
-            on_failure.callback(_back, leaf, gone)
+            on_failure.enter_context(noted(leaf))
+            on_failure.callback(_back, leaf)
             leaf.mkdir()
             moved = _moved(found.directory, leaf)
         except OSError as error:
@@ -67,11 +64,9 @@ def _move(pids: list[int], group: Path) -> None:
             (group / "cgroup.procs").write_text(str(pid))
 
 
-def _back(leaf: Path, gone: Callable[[], None]) -> None:
+def _back(leaf: Path) -> None:
     with suppress(OSError):  # a group in it is still there, and the leaf is where we stay
         move_back(leaf)
-    if not leaf.exists():
-        gone()
 
 
 def move_back(leaf: Path) -> None:

@@ -20,8 +20,9 @@ from typing import Final
 from nsmagic.linux.cgroups import candidates, systemd
 from nsmagic.linux.cgroups.candidates import POPULATED, SYSTEMD, Candidate
 from nsmagic.linux.cgroups.hierarchies import Hierarchies, read_hierarchies
-from nsmagic.linux.cgroups.leaf import Note, leaf_note, move_to_leaf
+from nsmagic.linux.cgroups.leaf import leaf_note, move_to_leaf
 from nsmagic.linux.cgroups.remedies import missing_controller, no_place
+from nsmagic.linux.noting import Noting, unnoted
 from nsmagic.linux.processes import descendants, read_processes
 from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.limits import Row
@@ -56,9 +57,9 @@ class Place:
 class Places:
     """The places of one kernel.  What was changed to have them is undone by `close`."""
 
-    def __init__(self, root_pid: int | None = None, *, note: Note = lambda _: lambda: None) -> None:
-        """`note` hears of what is made outside of processes, see `move_to_leaf`."""
-        self._note = note
+    def __init__(self, root_pid: int | None = None, *, noted: Noting = unnoted) -> None:
+        """`noted` hears of what is made outside of processes, see `move_to_leaf`."""
+        self._noted = noted
         self._pid = root_pid or os.getpid()
         self._undo = ExitStack()
         self._known: dict[tuple[bytes, str, frozenset[str]], Place] = {}
@@ -118,7 +119,7 @@ class Places:
             found = replace(self._scope(hierarchies), kind=SYSTEMD)
         enabled = found.enabled
         if found.kind in _MOVES:
-            leaf = move_to_leaf(found, self._undo, self._note)
+            leaf = move_to_leaf(found, self._undo, self._noted)
             note = systemd.moved(leaf) if found.kind == SYSTEMD else leaf_note(leaf)
         if found.addable and (needed - enabled or found.kind in _MOVES):
             enabled |= _enable(found.directory, found.addable, needed)

@@ -12,19 +12,20 @@ from functools import cache
 from pathlib import Path
 
 from nsmagic.linux.mountinfo import mount_lines
+from nsmagic.linux.noting import Noting, unnoted
 
 
-def private_place(*, probe: bool = True) -> Path | None:
+def private_place(*, probe: bool = True, noted: Noting = unnoted) -> Path | None:
     """Return a cgroup v2 directory of ours in which groups can be made, None where there is none.
 
     It is this process's own group, so nothing outside its subtree is touched and no process moves.
     Children of a populated group are allowed as long as they get no controllers.  Without `probe`
-    nothing is made to find out.
+    nothing is made to find out; with it a group is, of which `noted` hears.
     """
     own = _own_group_now(Path("/proc/self/cgroup").read_bytes())
     if own is None or not os.access(own / "cgroup.procs", os.W_OK):
         return None
-    return own if not probe or _works(own) else None
+    return own if not probe or _works(own, noted) else None
 
 
 @cache
@@ -33,17 +34,18 @@ def _own_group_now(_groups: bytes) -> Path | None:
 
 
 @cache
-def _works(own: Path) -> bool:
+def _works(own: Path, noted: Noting) -> bool:
     probe = own / f"nsmagic-{os.getpid()}-probe"
-    try:
-        probe.mkdir()
-    except OSError:
-        return False  # read-only cgroupfs or no delegation
-    try:
-        # cgroup.kill came with Linux 5.14; without it a group does not end a tree at one blow.
-        return (probe / "cgroup.kill").exists()
-    finally:
-        probe.rmdir()
+    with noted(probe):
+        try:
+            probe.mkdir()
+        except OSError:
+            return False  # read-only cgroupfs or no delegation
+        try:
+            # cgroup.kill came with Linux 5.14; without it a group does not end a tree at one blow.
+            return (probe / "cgroup.kill").exists()
+        finally:
+            probe.rmdir()
 
 
 def own_group(proc: Path) -> Path | None:
