@@ -42,7 +42,6 @@ class GraphKeeper:
         """
         with self._lock:
             watched = self._of(group)
-            watched.held += hold
             if not watched.track.rows:
                 watched.look(thoroughly=True, send=False)
             graph = CgroupGraph(
@@ -51,7 +50,7 @@ class GraphKeeper:
                 sliders=sliders(watched.track),
             )  # fmt: skip
             graph.on_wake(self._begin)
-            watched.graphs.append(graph)
+            watched.add(graph, hold=hold)
             self._begin()
         return graph
 
@@ -80,12 +79,10 @@ class GraphKeeper:
     def release(self, graph: CgroupGraph, text: str) -> None:
         """Leave a held graph's picture when its cell is over; `text` ends it if the group is."""
         with self._lock:
-            watched = next((w for w in self._watched.values() if graph in w.graphs), None)
+            watched = next((each for each in self._watched.values() if each.holds(graph)), None)
             if watched is None:
                 return
-            watched.held -= 1
-            if watched.held <= 0 and text:
-                watched.end(text)
+            watched.release(graph, text)
         graph.leave_still()
 
     def close(self) -> None:

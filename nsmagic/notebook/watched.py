@@ -36,7 +36,7 @@ class Watched:
         self.group = group
         self.graphs: list[CgroupGraph] = []
         self.track = Track(time.monotonic())
-        self.held = 0  # cells whose end is the end of the graph
+        self._held: list[CgroupGraph] = []  # of cells, whose end is the end of the graph
         self.ended = False
         self._sampler = group.sampler([row for row in METRICS if row.name in _SHOWN])
         self._freezes = can_freeze(group)
@@ -45,16 +45,35 @@ class Watched:
         self._limits: Mapping[str, Any] = {}
         self._count = 0
 
+    def add(self, graph: CgroupGraph, *, hold: bool) -> None:
+        """Show the group in one graph more, until `release` if `hold`; closed ones are forgotten.
+
+        The list is another one from now on: who goes through the old one, goes on.
+        """
+        self.graphs = [*(each for each in self.graphs if each.living), graph]
+        if hold:
+            self._held.append(graph)
+
+    def holds(self, graph: CgroupGraph) -> bool:
+        """Whether a cell holds this graph, which may have been closed meanwhile."""
+        return graph in self._held
+
+    def release(self, graph: CgroupGraph, text: str) -> None:
+        """End, if it was the last one that is held, and there is a `text` that says why."""
+        self._held.remove(graph)
+        if not self._held and text:
+            self.end(text)
+
     @property
     def wanted(self) -> bool:
         """Whether anybody looks, or a cell wants its picture."""
-        return not self.ended and (self.held > 0 or any(each.watched for each in self.graphs))
+        return not self.ended and (bool(self._held) or any(each.watched for each in self.graphs))
 
     def look(self, *, thoroughly: bool, send: bool) -> None:
         """Take a sample and show it; the graphs end with the group."""
         reading = None if self.ended else self._reading(thoroughly)
         if reading is None:
-            if not self.held:  # else the cell says when it is over
+            if not self._held:  # else the cell says when it is over
                 self.end("group removed")
             return
         row, events = self.track.add(reading)

@@ -56,6 +56,26 @@ def test_samples_come_while_a_cell_runs_and_a_late_view_gets_all(seen: KernelDri
     seen.run("late.close(); assert len(threads()) == 1", raise_error=True)
 
 
+def test_a_closed_graph_is_forgotten_when_another_is_opened(seen: KernelDriver) -> None:
+    code = """import gc, weakref
+closed = []
+for _ in range(20):
+    closed.append(weakref.ref(keeper().open(group, ("mem",))))
+    closed[-1]().close()
+held = keeper().open(group, ("mem",), hold=True)
+held.close()
+last = keeper().open(group, ("mem",))
+gc.collect()
+(watched,) = keeper()._watched.values()
+print(sum(each() is not None for each in closed), last in watched.graphs, held in watched.graphs)
+keeper().release(held, "")
+last.close()
+print(watched.holds(held), keeper().release(held, "again"), watched.ended)
+"""
+    run = seen.run(code, raise_error=True, timeout=60)
+    assert run.stdout.splitlines() == ["0 True False", "False None False"]
+
+
 def test_controls_change_the_files_and_tell_what_was_read_back(seen: KernelDriver) -> None:
     ask = "graph._on_message(graph, {}, [])"
     limit = ask.format("{'ask': 'limit', 'key': 'mem', 'value': 96 << 20, 'id': 1}")
