@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import filecmp
 import importlib.util
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +12,8 @@ from typing import Final
 
 from nsmagic.labs import solutions
 from nsmagic.labs.bundled import bundled
-from nsmagic.wish.errors import NsmagicError, WishError
+from nsmagic.labs.copying import add_files
+from nsmagic.wish.errors import NsmagicError
 
 FOLDER: Final = "nsmagic-labs"
 
@@ -40,11 +39,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Copy, then become JupyterLab."""
     folder = Path(arguments.dir)
-    copied, kept = copy_notebooks(bundled(), folder)
-    _tell(folder, copied, kept)
+    hint = "Name a directory of yours: nsmagic lab DIR"
+    _tell(folder, *add_files(folder, _files(bundled()), hint=hint))
     if arguments.solutions:
-        solved, differ = solutions.write_all(folder / solutions.FOLDER)
-        _tell(folder / solutions.FOLDER, solved, differ)
+        solved = folder / solutions.FOLDER
+        _tell(solved, *solutions.write_all(solved))
     if arguments.copy_only:
         return 0
     if importlib.util.find_spec("jupyterlab") is None:
@@ -63,34 +62,12 @@ def run(arguments: argparse.Namespace) -> int:
     raise AssertionError("execv(2) returned")
 
 
-def copy_notebooks(source: Path, folder: Path) -> tuple[list[str], list[str]]:
-    """Copy what `folder` lacks; return what was copied, and what differs there and was kept.
-
-    Raises WishError where `folder` cannot be one.
-    """
-    copied, kept = [], []
-    try:
-        for name in sorted(_files(source)):
-            target = folder / name
-            if not os.path.lexists(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source / name, target)
-                copied.append(name)
-            elif not target.is_file() or not filecmp.cmp(source / name, target, shallow=False):
-                kept.append(name)
-    except OSError as error:
-        raise WishError(
-            f"cannot copy to {error.filename2 or error.filename}: {error.strerror}",
-            hint="Name a directory of yours: nsmagic lab DIR",
-        ) from None
-    return copied, kept
-
-
-def _files(source: Path) -> Iterator[str]:
-    for path in source.rglob("*"):
-        hidden = any(part.startswith((".", "__")) for part in path.relative_to(source).parts)
+def _files(source: Path) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(source.rglob("*")):
+        below = path.relative_to(source)
+        hidden = any(part.startswith((".", "__")) for part in below.parts)
         if path.is_file() and not hidden:
-            yield path.relative_to(source).as_posix()
+            yield below.as_posix(), path.read_bytes()
 
 
 def _tell(folder: Path, copied: list[str], kept: list[str]) -> None:

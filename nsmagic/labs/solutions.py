@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from nsmagic.labs.bundled import bundled
 from nsmagic.labs.catalogue import LABS, load
+from nsmagic.labs.copying import add_files
 from nsmagic.labs.exercises import EXERCISES
-from nsmagic.wish.errors import WishError
 
 FOLDER: Final = "solutions"
 _EDITIONS: Final = ("", "ko/")
@@ -31,20 +31,6 @@ def write_all(folder: Path) -> tuple[list[str], list[str]]:
 
     Raises WishError where `folder` cannot be one.
     """
-    written, kept = [], []
-    source = bundled()
-    try:
-        for name in [f"{edition}{lab.name}.ipynb" for edition in _EDITIONS for lab in LABS]:
-            text, target = solved(source / name), folder / name
-            if not target.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_text(text, encoding="utf-8")
-                written.append(name)
-            elif target.read_text(encoding="utf-8") != text:
-                kept.append(name)
-    except OSError as error:
-        raise WishError(
-            f"cannot write to {error.filename}: {error.strerror}",
-            hint="Name a directory of yours: %lab solution --all DIR",
-        ) from None
-    return written, kept
+    names = [f"{edition}{lab.name}.ipynb" for edition in _EDITIONS for lab in LABS]
+    files = ((name, solved(bundled() / name).encode()) for name in names)
+    return add_files(folder, files, hint="Name a directory of yours: %lab solution --all DIR")

@@ -67,8 +67,15 @@ def test_what_was_worked_on_stays(tmp_path: Path) -> None:
     worked_on = tmp_path / "ko" / "02-chroot.ipynb"
     worked_on.write_text("my work")
     (tmp_path / "01-processes.ipynb").unlink()
-    assert write_all(tmp_path) == (["01-processes.ipynb"], ["ko/02-chroot.ipynb"])
+    link = tmp_path / "ko" / "01-processes.ipynb"
+    link.unlink()
+    link.symlink_to(tmp_path / "unplugged.ipynb")
+    written, kept = write_all(tmp_path)
+    assert (written, set(kept)) == (
+        ["01-processes.ipynb"], {"ko/01-processes.ipynb", "ko/02-chroot.ipynb"}
+    )  # fmt: skip
     assert worked_on.read_text() == "my work"
+    assert not link.exists()
 
 
 def test_a_folder_that_cannot_be_one_is_told(tmp_path: Path) -> None:
