@@ -27,7 +27,9 @@ class NamespaceMap(LiveWidget):
     a terminal.
     """
 
-    _esm = traitlets.Unicode(script("common.js", "namespace_map.js")).tag(sync=True)
+    _esm = traitlets.Unicode(
+        script("common.js", "map_rows.js", "map_picture.js", "map_details.js", "namespace_map.js")
+    ).tag(sync=True)
     _css = traitlets.Unicode(style("common.css", "namespace_map.css")).tag(sync=True)
     # Made when a view asks, so that a late one or a reloaded page sees what is now.
     facts = traitlets.Any(None).tag(sync=True, to_json=_now)
