@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import fields, replace
+from dataclasses import replace
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -30,7 +30,7 @@ from nsmagic.run.result import Result
 from nsmagic.wish import steps
 from nsmagic.wish.errors import NsmagicError, StepError, WishError
 from nsmagic.wish.isolation import Isolation
-from nsmagic.wish.ours import Ours
+from nsmagic.wish.ours import Ours, spelling
 from nsmagic.wish.plan import Plan, make_plan
 from nsmagic.wish.unshare import settle
 from nsmagic.wish.usage import help_text
@@ -51,6 +51,7 @@ _INSTEAD: Final = {
     "replace": "It goes with --name, which is for notebooks.",
     "bg": "Put & behind the command.",
     "returns": "A shell has no variables of Python.",
+    "allow_pickle": "It goes with --return, which is for notebooks.",
     "out": "Use > FILE, or VARIABLE=$(nsmagic ...).",
     "err": "Use 2> FILE.",
     "proc": "$? has the exit status, $! the PID of a command with & behind it.",
@@ -100,15 +101,9 @@ def _in_a_shell(error: NsmagicError) -> NsmagicError:
 
 
 def _refuse_notebook(ours: Ours) -> None:
-    for field in fields(Ours):
-        if field.name not in _HERE and getattr(ours, field.name) != field.default:
-            raise WishError(
-                f"--{_OPTION.get(field.name, field.name)} is for notebooks",
-                hint=_INSTEAD.get(field.name, ""),
-            )
-
-
-_OPTION: Final = {"returns": "return", "raise_error": "no-raise-error"}
+    for field in ours.given:
+        if field not in _HERE:
+            raise WishError(f"{spelling(field)} is for notebooks", hint=_INSTEAD.get(field, ""))
 
 
 def _plan(wish: Isolation, ours: Ours, argv: Sequence[str], group: LiveGroup | None) -> Plan:

@@ -15,7 +15,7 @@ from nsmagic.wish.errors import WishError
 from nsmagic.wish.getopt import refuse_halves
 from nsmagic.wish.groups import CellGroup
 from nsmagic.wish.isolation import Isolation
-from nsmagic.wish.ours import Ours
+from nsmagic.wish.ours import Ours, spelling
 from nsmagic.wish.plan import Plan, make_plan
 from nsmagic.wish.unshare import settle
 
@@ -98,7 +98,6 @@ class _Parser(ArgumentParser):
 def _refuse_what_cells_have(magic: str, ours: Ours, program: Sequence[str]) -> None:
     if program:
         raise WishError(f"--{magic} names a program ({program[0]}); the kernel is the program")
-    for field in fields(Ours):
-        if field.name != "strict" and getattr(ours, field.name) != field.default:
-            option = field.name.replace("_", "-")
-            raise WishError(f"--{magic}: --{option} is for cells, not for whole kernels")
+    for field in ours.given:
+        if field != "strict":
+            raise WishError(f"--{magic}: {spelling(field)} is for cells, not for whole kernels")

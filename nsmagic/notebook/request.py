@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nsmagic.linux.ids import SystemNames
@@ -15,7 +15,7 @@ from nsmagic.wish.errors import WishError
 from nsmagic.wish.getopt import refuse_halves
 from nsmagic.wish.isolation import Isolation
 from nsmagic.wish.nsenter import read_nsenter
-from nsmagic.wish.ours import Ours
+from nsmagic.wish.ours import Ours, spelling
 from nsmagic.wish.unshare import read_unshare, settle
 
 Read = Callable[[str], tuple[Isolation, Ours, tuple[str, ...]]]
@@ -126,11 +126,9 @@ def _unite(
     above: tuple[Isolation, Ours], below: tuple[Isolation, Ours, Sequence[str]]
 ) -> tuple[Isolation, Ours, tuple[str, ...]]:
     changes = {}
-    for field in fields(Ours):
-        mine, theirs = getattr(above[1], field.name), getattr(below[1], field.name)
-        if theirs == field.default or mine == theirs:
-            continue
-        if mine != field.default:
-            raise WishError(f"--{field.name.replace('_', '-')} is given twice: {mine} and {theirs}")
-        changes[field.name] = theirs
+    for field in below[1].given:
+        mine, theirs = getattr(above[1], field), getattr(below[1], field)
+        if field in above[1].given and mine != theirs:
+            raise WishError(f"{spelling(field)} is given twice: {mine} and {theirs}")
+        changes[field] = theirs
     return above[0].united_with(below[0]), replace(above[1], **changes), tuple(below[2])

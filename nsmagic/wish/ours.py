@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Final
 
 from nsmagic.wish import panels, values
 from nsmagic.wish.errors import WishError
@@ -40,6 +40,11 @@ class Ours:
     strict: bool = False
     help: bool = False
     version: bool = False
+
+    @property
+    def given(self) -> list[str]:
+        """The fields that the line set."""
+        return [row.name for row in fields(self) if getattr(self, row.name) != row.default]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +100,14 @@ OURS: tuple[Option, ...] = (
 )  # fmt: skip
 
 
+_SPELLINGS: Final = {option.field: f"--{option.name}" for option in OURS}
+
+
+def spelling(field: str) -> str:
+    """Return how the option is typed that sets this field of `Ours`."""
+    return _SPELLINGS.get(field, f"--{field}")  # each program has its own row for --help
+
+
 def asks(name: str, short: str | None, text: str) -> Option:
     """Return the row of an option such as --help, which ends the reading of the line."""
     return Option(name=name, short=short, help=text, group="Help", field=name, ends=True)
@@ -103,15 +116,15 @@ def asks(name: str, short: str | None, text: str) -> Option:
 def parse(table: Table, words: Sequence[str], names: Names) -> Parsed:
     """Read `words` by `table`; raises WishError with one line that says what was expected."""
     found = scan(table, words)
-    fields: dict[str, Any] = {}
+    theirs: dict[str, Any] = {}
     ours: dict[str, Any] = {}
     for given in found.given:
         mine = given.option.ends or given.option in table.extra
-        _apply(given, _read(table, given, names), ours if mine else fields)
+        _apply(given, _read(table, given, names), ours if mine else theirs)
     if found.problem is not None:
         raise found.problem
     _refuse_typography(table, found.rest)
-    return Parsed(values=fields, ours=Ours(**ours), program=found.rest, among=found.among)
+    return Parsed(values=theirs, ours=Ours(**ours), program=found.rest, among=found.among)
 
 
 def _refuse_typography(table: Table, rest: Sequence[str]) -> None:
@@ -131,15 +144,15 @@ def _refuse_typography(table: Table, rest: Sequence[str]) -> None:
         )
 
 
-def _apply(given: Given, value: object, fields: dict[str, Any]) -> None:
+def _apply(given: Given, value: object, found: dict[str, Any]) -> None:
     option = given.option
     if option.effect is not None:
-        fields.update(option.effect(fields, value))
+        found.update(option.effect(found, value))
     elif option.repeats:
         added = value if isinstance(value, tuple) else (value,)
-        fields[option.field] = fields.get(option.field, ()) + added
+        found[option.field] = found.get(option.field, ()) + added
     else:
-        fields[option.field] = option.bare if value is None else value
+        found[option.field] = option.bare if value is None else value
 
 
 def _read(table: Table, given: Given, names: Names) -> object:

@@ -74,6 +74,8 @@ def test_help_names_every_command_and_no_command_is_a_usage_error() -> None:
         (["unshare", "--nte"], "unshare has no option --nte; the nearest is --net"),
         (["unshare", "--uts", "--bg", "true"], "--bg is for notebooks\nPut & behind"),
         (["unshare", "--return=x", "true"], "--return is for notebooks"),
+        (["unshare", "--allow-pickle", "true"], "--allow-pickle is for notebooks"),
+        (["unshare", "--no-raise-error", "true"], "--no-raise-error is for notebooks"),
         (["unshare", "--uts", "--monotonic=5", "true"], "--monotonic needs a time namespace"),
     ],
 )

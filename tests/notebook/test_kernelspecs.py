@@ -121,6 +121,8 @@ def test_what_is_added_is_said() -> None:
         ("--pid /bin/bash", "names a program (/bin/bash); the kernel is the program"),
         ("--pid --bg", "--bg is for cells, not for whole kernels"),
         ("--pid --name web", "--name is for cells"),
+        ("--pid --return x", "--return is for cells"),
+        ("--pid --no-raise-error", "--no-raise-error is for cells"),
         ("--setgroups=never", "unshare --setgroups: 'never'"),
         ("", "a box without walls"),
     ],

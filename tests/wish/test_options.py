@@ -14,7 +14,7 @@ from nsmagic.wish.errors import WishError
 from nsmagic.wish.isolation import IdMap, Isolation, SubIds
 from nsmagic.wish.namespaces import NAMESPACES
 from nsmagic.wish.options import UNSHARE
-from nsmagic.wish.ours import OURS, Ours
+from nsmagic.wish.ours import OURS, Ours, spelling
 from nsmagic.wish.signals import SIGNALS
 from nsmagic.wish.unshare import read_unshare, settle, to_argv, unshare_wish
 from nsmagic.wish.usage import help_text
@@ -188,6 +188,14 @@ def test_what_web_pages_make_of_a_line(line: str, message: str, hint: str) -> No
     with pytest.raises(WishError, match=message) as refused:
         wish(line)
     assert hint in refused.value.hint
+
+
+def test_a_field_of_ours_is_told_as_it_is_typed() -> None:
+    ours = read_unshare("--return=a --no-raise-error --allow-pickle --bg", NAMES)[1]
+    assert [spelling(field) for field in ours.given] == [
+        "--bg", "--return", "--allow-pickle", "--no-raise-error"
+    ]  # fmt: skip
+    assert {row.field for row in OURS} == {row.name for row in fields(Ours)} - {"help", "version"}
 
 
 def test_stacked_lines_settle_as_one() -> None:
