@@ -16,7 +16,7 @@ from nsmagic.doctor.checks import CGROUPS
 from nsmagic.doctor.verdict import Verdict
 from nsmagic.linux import syscalls
 from nsmagic.linux.cgroups.group import Cgroup, make_group, named_group
-from nsmagic.linux.cgroups.hierarchies import read_hierarchies
+from nsmagic.linux.cgroups.hierarchies import read_hierarchies, words
 from nsmagic.linux.cgroups.places import Place, Places
 from nsmagic.run.ledger import Noted
 from nsmagic.wish.errors import CgroupError
@@ -191,15 +191,11 @@ def switches_kept() -> Generator[None]:
     v2 = read_hierarchies().v2
     above = [] if v2 is None or v2.own is None else [v2.own, *v2.own.parents]
     files = [path / "cgroup.subtree_control" for path in above]
-    before = {file: _words(file) for file in files if file.exists()}
+    before = {file: words(file) for file in files if file.exists()}
     try:
         yield
     finally:
-        for file, words in before.items():
-            for word in _words(file) - words:
+        for file, on in before.items():
+            for word in words(file) - on:
                 with suppress(OSError):  # another one's group uses it by now
                     file.write_text(f"-{word}")
-
-
-def _words(file: Path) -> frozenset[str]:
-    return frozenset(file.read_text().split())

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nsmagic.linux import cgroups
-from nsmagic.linux.cgroups.candidates import words
 from nsmagic.linux.cgroups.group import named_group
-from nsmagic.linux.cgroups.hierarchies import read_hierarchies
+from nsmagic.linux.cgroups.hierarchies import read_hierarchies, words
 from nsmagic.linux.cgroups.places import VARIABLE, Places
 from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.limits import parse_limits

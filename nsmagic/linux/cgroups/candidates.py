@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from nsmagic.linux.cgroups.hierarchies import Hierarchy
+from nsmagic.linux.cgroups.hierarchies import Hierarchy, words
 from nsmagic.linux.processes import descendants, read_processes
 
 SIBLING, SYSTEMD, POPULATED = "sibling", "systemd", "populated"
@@ -41,14 +41,6 @@ class Candidate:
     def controllers(self) -> frozenset[str]:
         """What groups here can have."""
         return self.enabled | self.addable
-
-
-def words(file: Path) -> frozenset[str]:
-    """Return the words of a file of cgroupfs; none where it cannot be read."""
-    try:
-        return frozenset(file.read_text().split())
-    except OSError:
-        return frozenset()
 
 
 def named(directory: Path) -> Candidate:

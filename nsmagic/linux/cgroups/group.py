@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from nsmagic.linux.cgroups import freezing, limiting
+from nsmagic.linux.cgroups.hierarchies import words
 from nsmagic.linux.cgroups.limiting import Reading
 from nsmagic.linux.cgroups.places import Place
 from nsmagic.linux.cgroups.sampling import Sampler
@@ -75,7 +76,7 @@ class Cgroup:
         if controller in self.v1:
             return self.v1[controller]
         if self.v2 is not None and (
-            controller in _words(self.v2 / "cgroup.controllers") or controller == "cgroup"
+            controller in words(self.v2 / "cgroup.controllers") or controller == "cgroup"
         ):
             return self.v2
         return None
@@ -208,10 +209,3 @@ def _inherit(group: Cgroup) -> None:
     for file in _INHERITED if path is not None else ():
         if path is not None and not (path / file).read_text().strip():
             (path / file).write_text((path.parent / file).read_text())
-
-
-def _words(file: Path) -> frozenset[str]:
-    try:
-        return frozenset(file.read_text().split())
-    except OSError:
-        return frozenset()

@@ -114,9 +114,9 @@ def _mounted(
         kind, directory = mount.kind, root / mount.target.lstrip("/")
         if kind not in {"cgroup", "cgroup2"} or not _is_seen(directory, mount.device, root):
             continue
-        words = set(mount.of_system.split(","))
-        name = next((w.removeprefix("name=") for w in words if w.startswith("name=")), "")
-        plain = {w for w in words - _OPTIONS if "=" not in w}
+        said = set(mount.of_system.split(","))
+        name = next((w.removeprefix("name=") for w in said if w.startswith("name=")), "")
+        plain = frozenset(w for w in said - _OPTIONS if "=" not in w)
         listed = name and f"name={name}"
         keys = {""} if kind == "cgroup2" else {key for key in groups if _same(key, plain, listed)}
         path = next((groups[key] for key in keys if key in groups), None)
@@ -124,12 +124,12 @@ def _mounted(
         yield Hierarchy(
             version=2 if kind == "cgroup2" else 1, point=directory, own=own, hidden=hidden,
             name=name,
-            controllers=_controllers_v2(directory) if kind == "cgroup2" else frozenset(plain),
-            readonly="ro" in mount.options.split(",") or "ro" in words,
+            controllers=words(directory / "cgroup.controllers") if kind == "cgroup2" else plain,
+            readonly="ro" in mount.options.split(",") or "ro" in said,
         )  # fmt: skip
 
 
-def _same(key: str, controllers: set[str], name: str) -> bool:
+def _same(key: str, controllers: frozenset[str], name: str) -> bool:
     parts = set(key.split(","))
     return key != "" and parts - {name} == controllers and (not name or name in parts)
 
@@ -161,9 +161,10 @@ def _own(directory: Path, top: str, path: str | None) -> tuple[Path | None, str]
     return (own, "") if own.is_dir() else (None, f"{own} is not there")
 
 
-def _controllers_v2(directory: Path) -> frozenset[str]:
+def words(file: Path) -> frozenset[str]:
+    """Return the words of a file of cgroupfs; none where it cannot be read."""
     try:
-        return frozenset((directory / "cgroup.controllers").read_text().split())
+        return frozenset(file.read_text().split())
     except OSError:
         return frozenset()
 

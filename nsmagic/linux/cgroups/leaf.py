@@ -6,7 +6,8 @@ import os
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from nsmagic.linux.cgroups.candidates import Candidate, words
+from nsmagic.linux.cgroups.candidates import Candidate
+from nsmagic.linux.cgroups.hierarchies import words
 from nsmagic.linux.noting import Noting, unnoted
 from nsmagic.linux.processes import descendants, read_processes
 from nsmagic.wish.errors import CgroupError

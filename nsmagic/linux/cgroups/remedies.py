@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from nsmagic.linux.cgroups.candidates import PLAIN, SYSTEMD, Candidate, words
-from nsmagic.linux.cgroups.hierarchies import Hierarchies
+from nsmagic.linux.cgroups.candidates import PLAIN, SYSTEMD, Candidate
+from nsmagic.linux.cgroups.hierarchies import Hierarchies, words
 from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.limits import Row
 

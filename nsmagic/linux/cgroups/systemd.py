@@ -17,9 +17,8 @@ from nsmagic.linux.cgroups.candidates import (
     has_user_manager,
     runtime_directory,
     scope_unit,
-    words,
 )
-from nsmagic.linux.cgroups.hierarchies import Hierarchy
+from nsmagic.linux.cgroups.hierarchies import Hierarchy, words
 from nsmagic.wish.errors import CgroupError
 
 if TYPE_CHECKING:
