@@ -15,17 +15,19 @@ from typing import Any, Final
 
 from nsmagic.linux import syscalls
 from nsmagic.linux.environment import container
+from nsmagic.linux.idmaps import is_mapped, read_id_map
 from nsmagic.linux.nsfs import file_namespace, read_bound
 from nsmagic.linux.places import look_up, look_up_program, mounts
 from nsmagic.linux.situation import granted_ranges
 from nsmagic.wish import steps
 from nsmagic.wish.circumstances import Circumstances, Place
+from nsmagic.wish.isolation import IdMap
 from nsmagic.wish.namespaces import NAMESPACES
 from nsmagic.wish.plan import Plan
 from nsmagic.wish.refusal import Refusal
 from nsmagic.wish.steps import Step
 
-_WHOLE: Final = ["0", "0", "4294967295"]
+_WHOLE: Final = (IdMap(inner=0, outer=0, count=4294967295),)
 _MADE_FOR_MOUNTS: Final = ("/proc/sys/fs/binfmt_misc", "/proc/fs/nfsd", "/proc/openprom")
 
 
@@ -56,15 +58,14 @@ def read_circumstances(plan: Plan | None = None, step: Step | None = None) -> Ci
 def _machine() -> dict[str, Any]:
     proc = Path("/proc/self/status").exists()
     found = re.match(r"(\d+)\.(\d+)", platform.release())
-    uids, gids = (_text(f"/proc/self/{kind}_map") for kind in ("uid", "gid"))
+    uids, gids = _id_map("uid"), _id_map("gid")
     return {
         "container": container(),
         "linux": (int(found[1]), int(found[2])) if found else (0, 0),
         "user_namespaces_off": _text("/proc/sys/kernel/unprivileged_userns_clone") == "0",
         "apparmor": _text("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1",
-        "nested": proc and uids.split() != _WHOLE,
-        "ids_mapped": not proc
-        or (_is_mapped(os.geteuid(), uids) and _is_mapped(os.getegid(), gids)),
+        "nested": proc and uids != _WHOLE,
+        "ids_mapped": not proc or (is_mapped(os.geteuid(), uids) and is_mapped(os.getegid(), gids)),
         "pid_moved": _link("pid") != _link("pid_for_children"),
         "known": frozenset(row.name for row in NAMESPACES if _link(row.name)),
         "limits": _limits(),
@@ -73,10 +74,11 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _is_mapped(number: int, id_map: str) -> bool:
-    """Return whether an id exists in the user namespace that has this map."""
-    lines = [line.split() for line in id_map.splitlines()]
-    return any(int(start) <= number < int(start) + int(count) for start, _, count in lines)
+def _id_map(kind: str) -> tuple[IdMap, ...]:
+    try:
+        return read_id_map(f"/proc/self/{kind}_map")
+    except OSError:
+        return ()
 
 
 def _helper(step: Step | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from nsmagic.linux.idmaps import read_id_map
 from nsmagic.linux.mountinfo import MountLine, read_mountinfo
 from nsmagic.linux.namespaces import Links, read_links
 from nsmagic.linux.processes import Process, descendants, read_processes
@@ -54,11 +55,11 @@ class Facts:
 
     def uid_map(self) -> tuple[IdMap, ...]:
         """Return its user namespace's map of users, user_namespaces(7)."""
-        return self._map("uid_map")
+        return read_id_map(f"{self._proc}/{self.pid}/uid_map")
 
     def gid_map(self) -> tuple[IdMap, ...]:
         """Return its user namespace's map of groups."""
-        return self._map("gid_map")
+        return read_id_map(f"{self._proc}/{self.pid}/gid_map")
 
     def cgroup(self) -> Mapping[str, str]:
         """Return its cgroup by controllers as cgroups(7) names them; `""` is that of cgroup v2."""
@@ -101,7 +102,3 @@ class Facts:
         path = f"{self._proc}/{self.pid}/{name}"
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read().splitlines()
-
-    def _map(self, name: str) -> tuple[IdMap, ...]:
-        lines = [map(int, line.split()) for line in self._lines(name)]
-        return tuple(IdMap(inner=inner, outer=outer, count=count) for inner, outer, count in lines)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nsmagic.linux import rights
+from nsmagic.linux.idmaps import read_id_map
 from nsmagic.linux.ids import SystemNames
 from nsmagic.linux.rooted import working_directory
 from nsmagic.wish.accounts import find_outside
@@ -76,7 +77,9 @@ def _ids(kind: str, own: int, ranges: bool) -> Ids:
     if not ranges:
         return Ids(kind=kind, own=own)
     granted = granted_ranges(Path(f"/etc/sub{kind}"), os.geteuid())
-    return Ids(kind=kind, own=own, granted=granted, known=known_ids(Path(f"/proc/self/{kind}_map")))
+    lines = read_id_map(f"/proc/self/{kind}_map")
+    known = tuple(Range(start=line.inner, count=line.count) for line in lines)
+    return Ids(kind=kind, own=own, granted=granted, known=known)
 
 
 def granted_ranges(file: Path, uid: int) -> tuple[Range, ...]:
@@ -95,9 +98,3 @@ def granted_ranges(file: Path, uid: int) -> tuple[Range, ...]:
         for entry in found
         if entry is not None and entry[1] in names
     )
-
-
-def known_ids(file: Path) -> tuple[Range, ...]:
-    """Return the ids that exist in our own user namespace, from its uid_map or gid_map."""
-    fields = [line.split() for line in file.read_text().splitlines()]
-    return tuple(Range(start=int(start), count=int(count)) for start, _, count in fields)

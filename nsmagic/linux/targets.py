@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nsmagic.linux.cgroups import own_group
 from nsmagic.linux.facts import Facts
+from nsmagic.linux.idmaps import inner_id
 from nsmagic.linux.namespaces import TYPES, Links, read_links
 from nsmagic.linux.processes import life_of
 from nsmagic.linux.rooted import working_directory
@@ -58,23 +59,14 @@ def _cgroup(proc: str, pid: int) -> str | None:
 
 def _with_ids(target: Target, proc: str) -> Target:
     """Add whom the target runs as, as we number users and as its own user namespace does."""
-    status = Facts(target.pid, proc).status()
+    facts = Facts(target.pid, proc)
+    status = facts.status()
     uid, gid = (int(status[name].split()[1]) for name in ("Uid", "Gid"))
-    maps = Path(proc, str(target.pid))
-    return replace(
-        target, uid=uid, gid=gid,
-        inner_uid=inner_id(uid, maps / "uid_map"), inner_gid=inner_id(gid, maps / "gid_map"),
-    )  # fmt: skip
-
-
-def inner_id(outer: int, map_file: Path) -> int | None:
-    """Return how an id of ours is numbered in the user namespace that has this map."""
+    target = replace(target, uid=uid, gid=gid)
     with suppress(OSError):
-        for line in map_file.read_text().splitlines():
-            first, start, count = map(int, line.split())
-            if start <= outer < start + count:
-                return first + outer - start
-    return None
+        inner_uid, inner_gid = inner_id(uid, facts.uid_map()), inner_id(gid, facts.gid_map())
+        return replace(target, inner_uid=inner_uid, inner_gid=inner_gid)
+    return target
 
 
 def box_to_be(name: str, types: frozenset[str], *, rooted: bool) -> Target:
