@@ -83,7 +83,7 @@ def test_clocks_at_their_limits(option: str, victim: Victim) -> None:
 @pytest.mark.parametrize("body", ["", " bash"], ids=["python", "program"])
 def test_a_fork_bomb_in_a_limit(body: str, victim: Victim) -> None:
     if not victim.place.has_groups:
-        pytest.skip("no cgroup can be made here: the keeper and the user have none")
+        pytest.skip("no cgroup can be made here by this user")
     bomb = "bomb() { bomb & bomb & }; bomb; sleep 1000"
     if not body:
         bomb = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
