@@ -8,6 +8,7 @@ and PSI, and all of them as a user.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.isolation.page import PAGE, WHO, differing, section, table, written
 from tests.support.skips import needs, probe
 from tests.support.user import PROJECT
 
@@ -41,6 +43,9 @@ CGROUPS += ["tests/notebook/test_cgroup.py"]
 CGROUPS += ["tests/linux/test_cgroup_systemd.py"]
 # Kernels killed and hostile bodies, by who one is in the guest; the rest needs more processors.
 TORTURE = [*AGAIN, "tests/torture/test_kills.py", "tests/torture/test_attacks.py"]
+# Cells that nobody would write, in a kernel there.
+FUZZ = [*AGAIN, "-s", "tests/fuzz/test_running.py", "-k", "all"]
+PROBE = [*AGAIN, "-s", "tests/isolation/rows.py"]
 # Each lab solved; and the exercise that only cgroup v2 can be asked, with its wrong solutions.
 LABS = [*ALL, "tests/labs/test_lab_notebooks.py", "tests/labs/test_exercises.py"]
 LABS += ["-k", "(test_solved and ourselves) or refused[suit]"]
@@ -132,6 +137,28 @@ def test_all_labs_are_done_on_version_2(as_user: Account, kernel: str, user: boo
 @pytest.mark.timeout(3 * BOOT)
 def test_torture_on_version_2(as_user: Account, user: bool) -> None:
     print(guest(as_user, as_user.python, *TORTURE, user=user, timeout=2 * BOOT))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("user", [False, True], ids=["root", "user"])
+@needs(can_boot)
+@pytest.mark.timeout(3 * BOOT)
+def test_hostile_cells_on_version_2(as_user: Account, user: bool) -> None:
+    several = ["env", f"NSMAGIC_FUZZ={200 / 500}"]
+    print(guest(as_user, *several, as_user.python, *FUZZ, user=user, timeout=2 * BOOT))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", WHO)
+@needs(can_boot)
+@pytest.mark.timeout(2 * BOOT)
+def test_the_page_says_what_the_probes_find_on_version_2(as_user: Account, who: str) -> None:
+    told = guest(as_user, as_user.python, *PROBE, user=who == "user").splitlines()
+    machine, rows = next(json.loads(line) for line in told if line.startswith('["yama'))
+    if who == "user":
+        assert written("machine, version 2", machine) == machine
+    differs = differing(table(rows), section(PAGE.read_text(), who))
+    assert written(f"{who}, version 2", differs) == differs
 
 
 @pytest.mark.slow

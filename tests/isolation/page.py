@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.isolation.probing import Row
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "isolation.md"
 # What also depends on the machine: Yama, the cgroup version, who may make user namespaces.
 VARY = ("memory", "proc_environ", "trace", "keyring", "leave_group", "more_namespaces")
+WRITE = os.environ.get("NSMAGIC_WRITE_DOCS") == "1"
 WHO = {"root": "As root", "user": "As an ordinary user"}
 
 
@@ -60,6 +62,22 @@ def with_section(text: str, name: str, content: str) -> str:
         f"<!-- {name} -->\n\n{old}\n\n<!-- end -->",
         f"<!-- {name} -->\n\n{content}\n\n<!-- end -->",
     )
+
+
+def written(name: str, content: str) -> str:
+    """The section as it is in the page, after it was renewed if that was asked for."""
+    text = PAGE.read_text()
+    if WRITE:
+        text = with_section(text, name, content)
+        PAGE.write_text(text)
+    return section(text, name)
+
+
+def differing(found: str, other: str) -> str:
+    """The table with only the rows that are not in another one; "Nothing." without any."""
+    head, rows = found.splitlines()[:2], found.splitlines()[2:]
+    new = [row for row in rows if row not in other.splitlines()]
+    return "\n".join([*head, *new]) if new else "Nothing."
 
 
 def comparable(text: str, here: str, there: str) -> list[str]:
