@@ -245,6 +245,11 @@ class RunningCell:
             self._publisher.note(line)
 
     def _tell_left(self, result: Result) -> None:
+        if result.tracer:
+            self._publisher.note(
+                f"PID {result.tracer} traces a process of {self._name}: it was killed, and is gone"
+                " when that takes note of it, or ends"
+            )
         if result.left and not result.stopped and not result.all_killed:
             some = "1 process" if result.left == 1 else f"{result.left} processes"
             keeps = (

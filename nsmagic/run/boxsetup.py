@@ -47,8 +47,9 @@ class Setup(Sandbox):
         if self.planned is not None:
             self.planned.end(Result())
         self._tree.kill()
-        wait_readable(self.launcher.cell_fd, END_SECONDS)
-        if self.group is not None:
+        if not wait_readable(self.launcher.cell_fd, END_SECONDS):
+            self._tree.look(0)
+        if self.group is not None and not self._tree.tracer:
             with suppress(FileNotFoundError):  # %cgroup rm was before us
                 for below in filter(Path.is_dir, self.group.iterdir()):  # of cells that still ran
                     with suppress(FileNotFoundError):  # the cell saw to it itself

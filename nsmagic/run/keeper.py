@@ -10,8 +10,8 @@ import os
 import select
 import signal
 from collections import defaultdict
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Generator
+from contextlib import contextmanager, suppress
 from typing import Final, NoReturn
 
 from nsmagic.linux import syscalls
@@ -24,6 +24,8 @@ KEEPER_SIGNALS: Final = {signal.SIGCHLD, signal.SIGUSR1}
 # They are dead then, and their tracers, who are not ours to end, have not taken note.  But a chain
 # of processes that fork and exit is mostly past the place in /proc where we look.
 _LOOKS: Final = 100
+_PATIENCE: Final = 0.05  # s, for an end of which no SIGCHLD tells us
+_MOST_PATIENCE: Final = 1.0
 
 
 def keep_tree(cell: int, channel: Channel, parent: int) -> NoReturn:
@@ -92,14 +94,14 @@ def kill_descendants(
     """
     killed: set[int] = set()
     statuses = {} if reaped is None else reaped
-    looks = 0
-    with suppress(ChildProcessError):
+    looks, patience = 0, _PATIENCE
+    with suppress(ChildProcessError), _holding_sigchld():
         while looks < _LOOKS:
             _reap_all(statuses)
             stopped: set[int] = set()
             while fresh := descendants(root, proc) - stopped - set(keepers):
                 for pid in fresh:
-                    _signal(pid, signal.SIGSTOP)
+                    _stop(pid)
                 stopped |= fresh
             spared = descendants(root, proc).intersection(keepers)
             if not stopped and not spared:
@@ -110,9 +112,21 @@ def kill_descendants(
             for pid in (*stopped, *spared):
                 _signal(pid, signal.SIGKILL)
             killed |= stopped | spared
-            # Not as often as were killed: a parent that ignores SIGCHLD took its dead with it.
-            pid, statuses[pid] = os.waitpid(-1, 0)
+            # Not a wait for each: a parent that ignores SIGCHLD took its dead with it, and one
+            # that is traced is its tracer's to reap, who may never do it.
+            told = signal.sigtimedwait({signal.SIGCHLD}, patience)
+            patience = _PATIENCE if told else min(2 * patience, _MOST_PATIENCE)
     return len(killed)
+
+
+@contextmanager
+def _holding_sigchld() -> Generator[None]:
+    """Keep SIGCHLD until somebody waits for it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _stop_children(root: int, proc: int, keepers: Collection[int]) -> None:
@@ -122,9 +136,20 @@ def _stop_children(root: int, proc: int, keepers: Collection[int]) -> None:
         try:
             for pid in os.read(fd, 4096).split():
                 if int(pid) not in keepers:
-                    _signal(int(pid), signal.SIGSTOP)
+                    _stop(int(pid))
         finally:
             os.close(fd)
+
+
+def _stop(pid: int) -> None:
+    """Stop it, or kill it at once while it is in our session: it sets a cell up, and is ours.
+
+    Should somebody kill us now, it may not yet have asked Linux to be killed with us
+    (PR_SET_PDEATHSIG), and would stay stopped for good.
+    """
+    with suppress(ProcessLookupError):
+        ours = os.getsid(pid) == os.getsid(0)
+        os.kill(pid, signal.SIGKILL if ours else signal.SIGSTOP)
 
 
 def _reap_all(statuses: dict[int, int]) -> None:
@@ -149,7 +174,13 @@ def kill_tree(root: int) -> None:
 
 
 def descendants(root: int, proc: int) -> set[int]:
-    """Return the living descendants of `root` by the parent links of /proc/PID/stat, proc(5)."""
+    """Return the living descendants of `root`."""
+    found, dead = family(root, proc)
+    return found - dead
+
+
+def family(root: int, proc: int) -> tuple[set[int], set[int]]:
+    """Return the descendants of `root` by the parent links of proc_pid_stat(5), and all dead."""
     children: defaultdict[int, list[int]] = defaultdict(list)
     dead: set[int] = set()
     for name in os.listdir(proc):
@@ -164,7 +195,7 @@ def descendants(root: int, proc: int) -> set[int]:
         fresh = [pid for pid in children[queue.pop()] if pid not in found]
         found.update(fresh)
         queue += fresh
-    return found - dead
+    return found, dead
 
 
 def _parent_and_life(name: str, proc: int) -> tuple[int, bool]:

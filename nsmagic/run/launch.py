@@ -7,10 +7,12 @@ import select
 import signal
 import socket
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import Final, Protocol
 
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.fork import Main, Stdio, fork_python
+from nsmagic.run.held import until_over
 from nsmagic.run.result import Usage
 from nsmagic.wish import steps
 from nsmagic.wish.errors import ChannelError
@@ -19,6 +21,7 @@ from nsmagic.wish.plan import Plan
 CLOSE_SECONDS: Final = 2.0
 
 Ended = tuple[int, Usage]
+KILLED: Final[Ended] = (signal.SIGKILL, Usage())  # by us, as far as we know
 
 
 class Launcher(Protocol):
@@ -47,7 +50,7 @@ class Launcher(Protocol):
         """Whether all that was started has ended (and was reaped, if that is ours to do)."""
 
     def ended(self) -> Ended:
-        """Return how, once `reap` said yes and every frame has been taken."""
+        """Return how, once `reap` said yes and every frame has been taken; else KILLED."""
 
     def close(self) -> None:
         """End and reap whatever is left."""
@@ -62,6 +65,7 @@ class ForkLauncher:
         self._plan, self._main, self._tty = plan, main, tty
         self._first = self.left = 0
         self._status: int | None = None
+        self._ended = KILLED
         self._known = not any(isinstance(step, steps.Fork) for step in plan.steps)
 
     def start(self, stdout: int, stderr: int) -> Channel:
@@ -139,10 +143,18 @@ class ForkLauncher:
             if self.cell_fd != self.pidfd:  # the keeper ends by itself when the cell's tree has
                 wait_readable(self.pidfd, CLOSE_SECONDS)
             os.kill(self.pid, signal.SIGKILL)  # of a child that was not reaped; no pidfd, perhaps
-            os.waitpid(self.pid, 0)
+            if self.pidfd < 0:
+                os.waitpid(self.pid, 0)
+            else:
+                wait_readable(self.pidfd, CLOSE_SECONDS)
+                until_over(partial(_is_reaped, self.pid))
             self.pid = 0
         for fd in {self.pidfd, self.cell_fd} - {-1}:
             os.close(fd)
+
+
+def _is_reaped(pid: int) -> bool:
+    return os.waitpid(pid, os.WNOHANG)[0] == pid
 
 
 def text_file(text: str) -> int:

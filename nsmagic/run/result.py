@@ -39,7 +39,7 @@ class Result:
     milliseconds per step of the plan, `seconds` the wall time, `left` how many processes outlived
     the main one.  `limits` and `oom` are those of the cell's own cgroup and what its counters tell,
     if it had one; `all_killed` says that we did what `oomgroup` asks for, and `pids` is the limit
-    that refused forks.
+    that refused forks.  `tracer` is the PID of who traces what was killed.
     """
 
     status: int = 0
@@ -52,6 +52,7 @@ class Result:
     oom: OomReport | None = None
     all_killed: bool = False
     pids: Reading | None = None
+    tracer: int = 0
 
     @property
     def exit_code(self) -> int | None:

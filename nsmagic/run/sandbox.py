@@ -133,7 +133,7 @@ class Sandbox:
         Then the launcher, its channel and the tree are the caller's.
         """
         try:
-            while not self._ready and not self._launcher.reap():
+            while not self._ready and not self._launcher.reap() and not self._tree.tracer:
                 self._handle(
                     (fd for fd, _ in self._poller.poll(self._patience())), self._handlers()
                 )
@@ -185,7 +185,7 @@ class Sandbox:
 
     def _pump(self) -> None:
         handlers = self._handlers()
-        while not self._launcher.reap():
+        while not self._launcher.reap() and not self._tree.tracer:
             self._handle((fd for fd, _ in self._poller.poll(self._patience())), handlers)
             self._clock()
         # Its last writes may not have been listed yet: in their order, before all else.
@@ -194,6 +194,7 @@ class Sandbox:
             self._woken()
         self._read_channel()
         self.result.status, self.result.usage = self._launcher.ended()
+        self.result.tracer = self._tree.tracer
 
     def _read_channel(self) -> None:
         for frame in self._channel.waiting():

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from nsmagic.run.channel import Channel, Frame
 from nsmagic.run.launch import (
     CLOSE_SECONDS,
+    KILLED,
     Ended,
     count_left,
     text_file,
@@ -88,8 +89,7 @@ class SpawnLauncher:
 
     def ended(self) -> Ended:
         """Return what the spawner told."""
-        assert self._ended is not None
-        return self._ended
+        return self._ended or KILLED
 
     def close(self) -> None:
         """Wait for the end of a process that was killed because the pump ended before it."""

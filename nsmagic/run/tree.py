@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from nsmagic.linux import cgroups
+from nsmagic.run.held import look_again, tracer_of_dead, until_over
 from nsmagic.run.keeper import kill_tree
 from nsmagic.run.ledger import ledger
 from nsmagic.run.spawning import SpawnerClient
 from nsmagic.wish.errors import NsmagicError
 
 GRACE_SECONDS: Final = 0.5
+_HELD_SECONDS: Final = 1.0
 
 
 class Tree:
@@ -25,7 +28,8 @@ class Tree:
     keeper (`nsmagic.run.keeper`) sees to it.  `cgroup` is a directory of cgroup v2, `others` are
     those of the same group in v1 hierarchies; all are removed at the end, and with `make` the first
     is made by `begin`.  `deadline` is when `tick` is wanted, in the seconds
-    of `stop`; None while no stop is under way.
+    of `stop`; None while no stop is under way.  After a kill it
+    finds the `tracer` of a dead process, which is not gone before that takes note.
 
     A cell in the box `inside` is not all there is: what it leaves stays, in the box's group `home`.
     """
@@ -45,12 +49,14 @@ class Tree:
         self._make = make
         self._next: list[signal.Signals] = []
         self.deadline: float | None = None
+        self.tracer = 0
 
     def begin(self) -> None:
         """Make the group, where it is ours to make, and have it removed when the kernel dies.
 
         From now on `clear` is due.
         """
+        look_again()
         if self._guarded:
             # First the guard, then the group: whenever the kernel dies, somebody knows of it.
             for directory in self._directories:
@@ -92,6 +98,9 @@ class Tree:
         """Go one step further if that is due."""
         if self.deadline is None or now < self.deadline:
             return
+        if not self._next:
+            self.look(now)
+            return
         number = self._next.pop(0)
         self.deadline = now + GRACE_SECONDS if self._next else None
         if number == signal.SIGKILL:
@@ -129,7 +138,7 @@ class Tree:
 
     def kill(self) -> None:
         """Kill the whole tree, whatever it ignores."""
-        self.deadline = None
+        self._next, self.deadline = [], time.monotonic() + _HELD_SECONDS
         if self._inside and self.cgroup is None and self.pid:
             kill_tree(self.pid)  # or the init of the box would inherit its children
         self.send(signal.SIGKILL)
@@ -139,20 +148,43 @@ class Tree:
             else:
                 cgroups.kill_each(self._others)
 
+    def look(self, now: float) -> None:
+        """See whether somebody traces what was killed."""
+        self.deadline = now + _HELD_SECONDS
+        self.tracer = tracer_of_dead(self.pid) if self.pid else 0
+
     def clear(self, *, whole: bool = True) -> int:
         """End what outlived the main process; return how many processes that were.
 
-        Without `whole`, what a cell in a box left stays there.
+        Without `whole`, what a cell in a box left stays there.  What a tracer holds is cleared when
+        that lets go.
         """
         self._forget()
+        if self.tracer:
+            until_over(self._is_cleared)
+            return 0
         left = 0
-        directories = self._directories
         with suppress(FileNotFoundError):  # refused before it was made, or removed with its box
             if self.cgroup is not None:
                 left = self._empty(self.cgroup, whole=whole)
         for directory in self._others:
             with suppress(FileNotFoundError):
                 cgroups.end(directory)
+        self._let_go()
+        return left
+
+    def _is_cleared(self) -> bool:
+        try:
+            for directory in filter(Path.exists, self._directories):
+                cgroups.end(directory, seconds=0)
+        except OSError:  # busy
+            return False
+        self._let_go()
+        return True
+
+    def _let_go(self) -> None:
+        """Nothing is left of the groups."""
+        directories = self._directories
         self.cgroup, self._others = None, ()
         for directory in directories:
             ledger().forget("cgroup", str(directory))
@@ -160,7 +192,6 @@ class Tree:
             self._guarded = False
             with suppress(NsmagicError):  # a spawner that is gone guards nothing
                 self._guard.ask("release", cell=self._cell)
-        return left
 
     def _empty(self, cgroup: Path, *, whole: bool) -> int:
         """Remove a group; return how many processes had to be ended for that."""

@@ -52,7 +52,8 @@ def go_on():
 threading.Thread(target=go_on).start()
 ctypes.CDLL(None).syscall(EXIT, 0)  # exit(2), of this thread alone
 """
-# A parent, a keeper and its tree: the parent stops all that it may, and is killed then.
+# A parent, a keeper and its tree, and a child that just begins: the parent does what it may before
+# it kills the keeper, and is killed then.
 KILLED_HALF_WAY = """
 import os, signal, socket, subprocess, sys
 from nsmagic.run import keeper
@@ -63,9 +64,13 @@ if child == 0:
     keeper.syscalls.prctl(keeper.syscalls.PR_SET_CHILD_SUBREAPER, 1)
     signal.pthread_sigmask(signal.SIG_BLOCK, keeper.KEEPER_SIGNALS)
     text = "for i in 1 2 3; do (setsid sleep 1000 &); done; echo ready >&2; sleep 1000"
-    cell = subprocess.Popen(["bash", "-c", text], stdout=subprocess.DEVNULL, stderr=theirs)
+    cell = subprocess.Popen(
+        ["bash", "-c", text], stdout=subprocess.DEVNULL, stderr=theirs, start_new_session=True
+    )
     keeper.keep_tree(cell.pid, Channel(theirs), os.getppid())
 assert ours.recv(6) == b"ready\\n"
+if not os.fork():  # it has not asked yet to be killed with its parent
+    while True: signal.pause()
 proc = os.open("/proc", os.O_RDONLY)
 print(*keeper.descendants(os.getpid(), proc), flush=True)
 def signal_or_die(pid, number):
@@ -144,14 +149,14 @@ def test_processes_that_continue_each_other() -> None:
 
 
 def test_who_ends_the_tree_is_killed_half_way() -> None:
-    """A keeper goes on: it was not stopped, and hears of its parent's end."""
+    """A keeper goes on, and hears of its parent's end; a helper that just begins is killed."""
     done = subprocess.run(
         [sys.executable, "-c", KILLED_HALF_WAY], stdout=subprocess.PIPE, text=True, check=False,
         timeout=60, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL
     pids = [int(pid) for pid in done.stdout.split()]
-    assert len(pids) >= 5
+    assert len(pids) >= 6
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):  # gone already
             pidfd = os.pidfd_open(pid)

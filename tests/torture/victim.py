@@ -46,7 +46,7 @@ class Victim:
     ) -> None:  # fmt: skip
         self.place = place
         self.home = home or place.of(fresh_mark())
-        self._remains = self.home.remains()
+        self.remains = self.home.remains()
         self.kernel = self.home.start(setup=setup, prefix=prefix, env=env or {})
         self.kernel.run("%unshare --uts true")  # the spawner is there, all code is loaded
         for cell in ("%%unshare --uts\n1", "%%unshare --uts\n1/0", "print(1)", "1/0"):
@@ -62,9 +62,9 @@ class Victim:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._remains.look()
+        self.remains.look()
         self.kernel.close()
-        left = self._remains.wait(SECONDS)
+        left = self.remains.wait(SECONDS)
         if not left:
             self.home.remove()
         if error is None:
@@ -106,7 +106,7 @@ class Victim:
         grown = {name: now - self._before[name] for name, now in self._figures().items()}
         news = [f"{name}: {more} more" for name, more in grown.items()
                 if more > SPARE[name]]  # fmt: skip
-        left = self._remains.left()
+        left = self.remains.left()
         pids = [int(text.split()[0]) for text in left.pop("processes", [])]
         news += [command(pid) for pid in pids if pid not in mine]
         news += [command(pid) for pid in children(self.kernel.pid) if pid not in mine]
