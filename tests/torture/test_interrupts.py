@@ -66,8 +66,11 @@ def test_stops_at_random_moments(victim: Victim) -> None:
 
 
 def _answers(victim: Victim) -> None:
-    """It may be the next cell that an interrupt hits; not the one after that."""
-    said = [_wait(victim, victim.kernel.start("6 * 7")).text for _ in range(2)]
+    """It may be the next cell that an interrupt hits, and ipykernel may abort the one after that.
+
+    That is what a cell's `stop_on_error` asks for, and how long it lasts is a race.
+    """
+    said = [_wait(victim, victim.kernel.start("6 * 7")).text for _ in range(3)]
     assert "42" in said, said
 
 

@@ -25,4 +25,5 @@ def test_kernels_are_killed_at_random_moments(place: Place) -> None:
         seconds=SCALE.seconds,
     )  # fmt: skip
     assert len(told) == SCALE.kills
-    assert [row for row in told if row["left"] or row["wrong"]] == []
+    bad = [row for row in told if row["left"] or row["wrong"]]
+    assert not bad, bad

@@ -68,7 +68,8 @@ def scarce(place: Place) -> Iterator[Victim]:
 
 def says_why(run: CellRun) -> None:
     no_traceback_of_ours(run)
-    assert run.status == "error" or run.stdout == "1\n", run
+    # Not alone: IPython may complain on stdout that it cannot open its history just now.
+    assert run.status == "error" or "1\n" in run.stdout, run
 
 
 @pytest.mark.parametrize("what", ["few_descriptors", "little_memory"])
