@@ -21,6 +21,7 @@ from tests.support.widget_page import (
     interrupt,
     shown_bytes,
     tab_stops,
+    until_busy,
     value,
 )
 
@@ -33,17 +34,20 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, needs(has_chromium)]
 LOAD = "%load_ext nsmagic\nimport os\nos.getpid()"
+# Half-way up it waits for the test, which is slow on a busy machine.
 CLIMB = f"""%%cgroup mem=64M pids=30 --plot --no-raise-error {sys.executable}
 import time
+from pathlib import Path
 held = []
 while True:
-    held.append(bytearray({MIB}))
+    if len(held) < 24 or Path("climb-on").exists():
+        held.append(bytearray({MIB}))
     time.sleep(0.12)
 """
 STAY = f"""%%cgroup mem=64M --plot --no-raise-error {sys.executable}
 import time
 held = bytearray(24 * {MIB})
-time.sleep(100)
+time.sleep(1000)
 """
 
 
@@ -53,19 +57,20 @@ def test_a_cell_climbs_is_frozen_and_steered_and_dies_at_its_limit(
 ) -> None:
     notebook = lab([LOAD, CLIMB], front=front, theme=theme)
     complaints, page = Complaints(notebook), notebook.page
+    (climb_on := notebook.server.root / "climb-on").unlink(missing_ok=True)
     notebook.start_all()
     graph = page.locator(".nsm-graph")
     graph.wait_for(timeout=30_000)
     page.wait_for_function("() => +document.querySelector('.nsm-graph').dataset.drawn > 3")
-    # On a machine with other things to do, one good second of three counts.
-    rates = [page.evaluate(DRAWN_IN_A_SECOND) for _ in range(3)]
-    assert max(rates) >= 8, rates
+    # On a machine with other things to do, one good second counts.
+    rates = (page.evaluate(DRAWN_IN_A_SECOND) for _ in range(20))
+    assert any(rate >= 8 for rate in rates)
 
     found = group_files(f"{notebook.output(0)}-cell-*")
     graph.get_by_role("button", name="Freeze").click()
     graph.get_by_text("❄ frozen").wait_for()
     assert frozen(found)
-    assert kernel_status(page) == "busy"
+    until_busy(page)
     flat = shown_bytes(graph, "anon")
     page.evaluate(DRAWN_IN_A_SECOND)
     assert shown_bytes(graph, "anon") == flat
@@ -81,6 +86,7 @@ def test_a_cell_climbs_is_frozen_and_steered_and_dies_at_its_limit(
     expect(graph.locator(".nsm-graph-state")).to_have_text("")
     assert not frozen(found)
 
+    climb_on.touch()
     notebook.wait(timeout=60)
     graph.locator(".nsm-graph-log", has_text="OOM kill: ").wait_for()
     graph.get_by_text("■ gone").wait_for()
@@ -88,12 +94,6 @@ def test_a_cell_climbs_is_frozen_and_steered_and_dies_at_its_limit(
     assert "memory limit of" in notebook.output(1)
     assert "OOM kill: " in stays_without_a_kernel(notebook.save())
     assert complaints.all() == []
-
-
-def kernel_status(page: Page) -> str:
-    return str(
-        page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.status")
-    )
 
 
 def stays_without_a_kernel(saved: NotebookNode) -> str:
@@ -123,12 +123,18 @@ def test_a_page_reloaded_while_the_cell_runs_has_the_whole_graph(
     # On a busy machine the map above grows, and the chart moves away from the pointer.
     page.add_style_tag(content=".nsm-map-picture { height: 200px }")
     page.wait_for_function("() => +document.querySelector('.nsm-graph').dataset.drawn > 3")
-    assert kernel_status(page) == "busy"
+    until_busy(page)
     reads_and_zooms(page, graph)
     graph.get_by_role("button", name="Kill").click()
     graph.get_by_role("button", name="Kill all?").click()
     graph.get_by_text("■ gone").wait_for()
     assert complaints.all() == []
+
+
+# In the first the chart draws what the pointer did.
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+# Which second the readout tells of.
+AT = "+document.querySelector('.nsm-graph-at').textContent.match(/^at ([\\d.]+) s/)?.[1]"
 
 
 def second_view(page: Page, graph: Locator) -> None:
@@ -141,8 +147,8 @@ def second_view(page: Page, graph: Locator) -> None:
 
 def reads_and_zooms(page: Page, graph: Locator) -> None:
     """By keys to the first sample that is kept, from before this page; by mouse into a part."""
-    # Three tenths of the ten seconds that are shown have samples.
-    page.wait_for_function("() => +document.querySelector('.nsm-graph').dataset.at > 4")
+    # Six tenths of the ten seconds that are shown have samples, or of all where it takes longer.
+    page.wait_for_function("() => +document.querySelector('.nsm-graph').dataset.at > 7")
     graph.get_by_role("button", name="Pause").click()
     chart = graph.locator(".nsm-graph-chart").first
     at, readout = (graph.locator(f".nsm-graph-{part}").first for part in ("at", "readout"))
@@ -161,18 +167,17 @@ def reads_and_zooms(page: Page, graph: Locator) -> None:
     started = float(at.inner_text().split()[1])
     page.mouse.down()
     page.mouse.move(left + 0.6 * width, middle, steps=4)
+    page.evaluate(TWO_FRAMES)
+    ended = float(at.inner_text().split()[1])
     page.mouse.up()
     follow = graph.get_by_role("button", name="30 s")
     expect(follow).to_have_attribute("aria-pressed", "false")
     # The pointer rests where another sample is now, and the readout names one that is seen.
-    expect(at).to_have_text(re.compile(r"^at [3-6]"))
+    between = f"([low, high]) => low < {AT} && {AT} < high"
+    page.wait_for_function(between, arg=[started, ended])
     page.mouse.move(left + 1, middle)
     # The left end is where the mouse went down, as exactly as there are samples.
-    page.wait_for_function(
-        """(started) => Math.abs(started - document.querySelector('.nsm-graph-at').textContent
-            .match(/^at ([\\d.]+) s/)?.[1]) < 0.6""",
-        arg=started,
-    )
+    page.wait_for_function(between, arg=[started - 0.6, started + 0.6])
     chart.focus()
     page.keyboard.press("Escape")
     expect(follow).to_have_attribute("aria-pressed", "true")

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.browser import has_chromium
+from tests.support.cell_run import UNTIL_STOPPED
 from tests.support.skips import needs
 from tests.support.widget_page import Complaints, group_files, interrupt, tab_stops, value
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from tests.support.browser import FrontEnd
 
 pytestmark = [pytest.mark.browser, needs(has_chromium)]
-BUSY = "import time\ntime.sleep(100)"
 
 
 def test_the_map_follows_a_cell_and_outlives_its_kernel(lab: OpenNotebook) -> None:
@@ -68,7 +68,7 @@ os.environ["HOME"] = "/nowhere"  # whatever the user's ~/.bashrc does
 %cgroup mem=64M
 %unshare --name web --uts --pid --net --mount-proc hostname web
 os.getpid()"""
-    cells = [make, "%box term web", "%box term web", "%cgplot web mem", BUSY]
+    cells = [make, "%box term web", "%box term web", "%cgplot web mem", UNTIL_STOPPED]
     notebook = lab(cells, theme="dark" if front == "lab" else "light", front=front)
     complaints, page = Complaints(notebook), notebook.page
     page.set_viewport_size({"width": 1200, "height": 2000})

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import leaks, skips
+from tests.support.cell_run import UNTIL_STOPPED
 from tests.support.programs import a_cgroup_mount, output
 from tests.support.skips import root_only
 from tests.support.user import NOBODY
@@ -195,14 +196,14 @@ class TestKernelDriver:
         assert (run.stdout, run.prompts) == ("me\n", ["who? "])
 
     def test_interrupt_and_until(self, kernel: KernelDriver) -> None:
-        run = kernel.start("print('on', flush=True)\nimport time\ntime.sleep(60)")
+        run = kernel.start(f"print('on', flush=True)\n{UNTIL_STOPPED}")
         kernel.wait(run, until=lambda seen: seen.stdout)
         kernel.interrupt()
         assert (kernel.wait(run).error or {})["ename"] == "KeyboardInterrupt"
 
     def test_a_cell_that_does_not_end(self, kernel: KernelDriver) -> None:
         with pytest.raises(TimeoutError, match="the cell did not end"):
-            kernel.run("import time; time.sleep(60)", timeout=0.2)
+            kernel.run(UNTIL_STOPPED, timeout=0.2)
         assert kernel.run("1").status == "ok"
 
     def test_a_request_that_ipykernel_never_answers(self, kernel: KernelDriver) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,7 @@ from nsmagic.notebook.kernelspecs import isolate
 from nsmagic.wish.rootfs import RootfsWish
 from tests.support import boxed
 from tests.support.boxed import HERE, MODULE, box, descendants, running, wait_for_end
-from tests.support.cell_run import CellError, CellRun, Message
+from tests.support.cell_run import UNTIL_STOPPED, CellError, CellRun, Message
 from tests.support.sandboxes import docker_default, sandboxes_work
 from tests.support.skips import needs
 
@@ -79,10 +78,8 @@ def test_it_lives_in_a_world_of_its_own(py: KernelDriver) -> None:
 
 def test_interrupt(py: KernelDriver) -> None:
     run = sleeping(py)
-    begin = time.monotonic()
     py.interrupt()
     assert error_of(py.wait(run)).startswith("KeyboardInterrupt")
-    assert time.monotonic() - begin < 1
     assert py.run("1 + 1").text == "2"
 
 
@@ -235,10 +232,8 @@ def test_a_kernel_that_is_not_python() -> None:
         run = bash.start("sleep 60")
         while not any(line.startswith("sleep 60") for line in descendants(bash.pid).values()):
             pass  # it announces its start to nobody
-        begin = time.monotonic()
         bash.interrupt()
         bash.wait(run)
-        assert time.monotonic() - begin < 5
         assert bash.run("echo $x").stdout.strip() == "41"
 
 
@@ -418,8 +413,8 @@ def ready(kernel: KernelDriver) -> None:
 
 
 def sleeping(kernel: KernelDriver) -> CellRun:
-    """Start a cell that sleeps for a minute, and wait until it does."""
-    run = kernel.start("import time\nprint('on', flush=True)\ntime.sleep(60)")
+    """Start a cell that goes on until it is stopped, and wait until it does."""
+    run = kernel.start(f"print('on', flush=True)\n{UNTIL_STOPPED}")
     return kernel.wait(run, until=lambda run: "on" in run.stdout)
 
 

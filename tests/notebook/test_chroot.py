@@ -168,12 +168,13 @@ def test_skip_chdir_only_where_the_root_stays(notebook: KernelDriver) -> None:
     assert value(notebook, "%%chroot /usr/..\nos.getcwd()") == "/"
 
 
-def test_ids_in_a_user_namespace_with_one_id(user_kernel: KernelDriver) -> None:
-    user_kernel.run("import os", raise_error=True)
-    text = refused(user_kernel, "%%chroot --userspec=+5:+5 /\n1")
+@pytest.mark.parametrize("notebook", ["user_kernel"], indirect=True)
+def test_ids_in_a_user_namespace_with_one_id(notebook: KernelDriver) -> None:
+    notebook.run("import os", raise_error=True)
+    text = refused(notebook, "%%chroot --userspec=+5:+5 /\n1")
     assert "denies setgroups(2)" in text
     assert "--map-auto" in text
-    text = refused(user_kernel, "%%chroot --userspec=:+5 /\n1")
+    text = refused(notebook, "%%chroot --userspec=:+5 /\n1")
     assert "That id does not exist in the new user namespace" in text
 
 

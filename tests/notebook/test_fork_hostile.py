@@ -68,6 +68,7 @@ holder = threading.Thread(target=hold)
 holder.start()
 held.wait()
 """
+    kernel.run(CELL, raise_error=True)  # what the first one imports is imported
     kernel.run(hold, raise_error=True)
     try:
         run = kernel.run(CELL)

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.cell_run import UNTIL_STOPPED
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.support.kernel_driver import CellRun, KernelDriver
 
 pytestmark = pytest.mark.linux
@@ -24,7 +28,7 @@ assert "image/png" in graph.still()  # of one sample: nbclient hears of no later
 def threads():
     return [thread for thread in threading.enumerate() if thread.name == "nsmagic-graphs"]
 def until(test):
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not test() and time.monotonic() < end:
         time.sleep(0.02)
     return test()
@@ -33,9 +37,10 @@ END = "close_graphs(); group.exists() and group.remove(); places.close(); assert
 
 
 @pytest.fixture(scope="module")
-def seen(kernel: KernelDriver) -> KernelDriver:
+def seen(kernel: KernelDriver) -> Iterator[KernelDriver]:
     kernel.run(BEGIN, timeout=60, raise_error=True)
-    return kernel
+    yield kernel
+    kernel.run(END, timeout=60, raise_error=True)
 
 
 def messages(run: CellRun) -> list[dict[str, Any]]:
@@ -44,8 +49,8 @@ def messages(run: CellRun) -> list[dict[str, Any]]:
 
 
 def test_samples_come_while_a_cell_runs_and_a_late_view_gets_all(seen: KernelDriver) -> None:
-    cell = seen.start("import time; time.sleep(60)")
-    seen.wait(cell, until=lambda run: len(messages(run)) >= 10, timeout=20)
+    cell = seen.start(UNTIL_STOPPED)
+    seen.wait(cell, until=lambda run: len(messages(run)) >= 10)
     seen.interrupt()
     seen.wait(cell)
     late = seen.run("late = keeper().open(group, ('mem',)); print(len(late.track.rows))")
@@ -93,7 +98,8 @@ assert group.is_frozen() and until(lambda: graph.status_now == "frozen")
 graph._on_message(graph, {"ask": "thaw"}, [])
 assert not group.is_frozen() and until(lambda: graph.status_now == "running")
 graph._on_message(graph, {"ask": "kill"}, [])
-assert child.wait(10) == -9
+assert child.wait(60) == -9
+group.set(parse_limits(["mem=64M"]))
 """
     seen.run(code, raise_error=True)
 
@@ -136,29 +142,32 @@ def test_odd_messages_do_nothing(seen: KernelDriver, odd: str) -> None:
     assert run.stderr == ""
 
 
-def test_a_removed_group_ends_the_graph_and_leaves_a_picture(seen: KernelDriver) -> None:
-    shown = seen.run("graph", raise_error=True)
-    run = seen.run(
+def test_a_removed_group_ends_the_graph_and_leaves_a_picture(fresh_kernel: KernelDriver) -> None:
+    fresh_kernel.run(BEGIN, timeout=60, raise_error=True)
+    shown = fresh_kernel.run("graph", raise_error=True)
+    run = fresh_kernel.run(
         "group.remove()\nassert until(lambda: not threads()), graph.status_now\n" + END, timeout=90,
         raise_error=True,
     )  # fmt: skip
     assert [m["status"] for m in messages(run) if "status" in m] == ["gone"]
-    late = seen.run("graph._on_message(graph, {'ask': 'freeze', 'id': 9}, [])", raise_error=True)
+    late = fresh_kernel.run(
+        "graph._on_message(graph, {'ask': 'freeze', 'id': 9}, [])", raise_error=True
+    )
     assert {"done": 9, "why": "the group seen is gone"} in messages(late)
     (still,) = [m for m in run.messages if m.kind == "update_display_data"]
     assert still.parent == shown.request
     assert {"image/png", "text/html", "text/plain"} == set(still.content["data"])
 
 
-def test_a_cell_that_cannot_be_forked_leaves_no_graph_behind(kernel: KernelDriver) -> None:
+def test_a_cell_that_cannot_be_forked_leaves_no_graph_behind(fresh_kernel: KernelDriver) -> None:
     code = """import threading, time
 from nsmagic.run import launch
 def refused(*_, **__):
     raise OSError(11, "Resource temporarily unavailable")
 kept, launch.fork_python = launch.fork_python, refused
 """
-    kernel.run(code, raise_error=True)
-    run = kernel.run("%%cgroup --plot pids=9\n1", timeout=60)
+    fresh_kernel.run(code, raise_error=True)
+    run = fresh_kernel.run("%%cgroup --plot pids=9\n1", timeout=60)
     assert "could not begin" in str(run.error)
     ended = """launch.fork_python = kept
 for thread in threading.enumerate():
@@ -166,4 +175,4 @@ for thread in threading.enumerate():
         thread.join(5)
         assert not thread.is_alive()
 """
-    kernel.run(ended, raise_error=True)
+    fresh_kernel.run(ended, raise_error=True)

@@ -30,6 +30,7 @@ from nsmagic.wish.steps import Exec, Init, KeepBox, Seccomp
 from nsmagic.wish.unshare import settle
 from tests.support import boxed
 from tests.support.boxed import HERE, box, descendants, running, wait_for_end
+from tests.support.cell_run import UNTIL_STOPPED
 from tests.support.groups import groups_with_limits
 from tests.support.skips import needs, probe, root_only
 
@@ -221,7 +222,7 @@ def test_a_cell_in_it_is_told_whose_filter_refuses_it_a_namespace() -> None:
 
 def test_interrupt_restart_and_sigkill_as_in_any_box() -> None:
     with running("hard") as kernel:
-        run = kernel.start("import time\nprint('on', flush=True)\ntime.sleep(60)")
+        run = kernel.start(f"print('on', flush=True)\n{UNTIL_STOPPED}")
         kernel.wait(run, until=lambda run: "on" in run.stdout)
         kernel.interrupt()
         assert (kernel.wait(run).error or {})["ename"] == "KeyboardInterrupt"

@@ -41,7 +41,7 @@ def test_the_map_follows_a_cell_that_runs(kernel: KernelDriver) -> None:
     assert still == {"image/svg+xml", "text/html", "text/plain"}
     # What arrives outside of our cells is not collected, so the cell that runs lasts until then.
     cell = kernel.start("%%unshare --user --map-root-user --uts /bin/sh\nread line; sleep 60")
-    kernel.wait(cell, until=lambda run: any(map(new_uts, changes(run))), timeout=20)
+    kernel.wait(cell, until=lambda run: any(map(new_uts, changes(run))))
     kernel.interrupt()
     kernel.wait(cell)
     assert value(kernel, THREADS) != "[]"

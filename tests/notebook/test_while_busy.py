@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.cell_run import UNTIL_STOPPED
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.linux
 CONTROL = "jupyter.widget.control"
-BUSY = "print('begun', flush=True); import time; time.sleep(60)"
+BUSY = f"print('begun', flush=True)\n{UNTIL_STOPPED}"
 
 
 @pytest.fixture(scope="module")

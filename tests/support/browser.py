@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import nbformat
 from nbformat import NotebookNode
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.support.skips import probe
 
@@ -54,6 +54,8 @@ SETTINGS: dict[str, dict[str, object]] = {
     # Every cell is drawn, also below the window's edge.
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
 }
+# As long as all other waiting of playwright's: 5 s pass on a busy machine before a click is drawn.
+expect.set_options(timeout=30_000)
 UP = 60  # s until the server answers, on a loaded machine; 3 s on an idle one
 Theme = Literal["light", "dark"]
 FrontEnd = Literal["lab", "notebook"]  # JupyterLab, Notebook 7

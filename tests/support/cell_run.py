@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+# For a cell that the stop button will end.  One long sleep can miss it: Python looks for signals
+# before the system call and after it, and one that comes while the call is entered waits with it;
+# a thread of the kernel's that passes an interrupt on gets the GIL at that very moment.
+UNTIL_STOPPED = "import time\nwhile True: time.sleep(0.01)"
+
 
 class CellError(AssertionError):
     """A cell failed that a test expected to work; carries its name, value and traceback."""

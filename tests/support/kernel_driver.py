@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import zmq
+from jupyter_client import localinterfaces
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
@@ -40,6 +42,18 @@ class _Manager(KernelManager):
         return [*self.prefix, self.python or command[0], *command[1:]]
 
 
+def _own_address() -> str:
+    """An address of loopback that no other kernel has.
+
+    Jupyter looks for free ports and the kernel binds them a second later, when another kernel may
+    have them: on 127.0.0.1 about one start of a thousand fails beside two that start too.
+    """
+    address = "127." + ".".join(str(random.randrange(1, 255)) for _ in range(3))
+    localinterfaces.local_ips()  # which Jupyter looks up once, and thinks that lo has one
+    localinterfaces.LOCAL_IPS.append(address)
+    return address
+
+
 class KernelDriver:
     """One kernel and its client.  `with KernelDriver() as kernel: kernel.run("1 + 1")`."""
 
@@ -55,7 +69,7 @@ class KernelDriver:
     ) -> None:
         # A context of our own: its descriptors end with this driver, not with the test process.
         self._context = zmq.Context()
-        self.manager = _Manager(kernel_name=kernel_name, context=self._context)
+        self.manager = _Manager(kernel_name=kernel_name, context=self._context, ip=_own_address())
         self.manager.prefix = prefix
         options: dict[str, Any] = {"env": os.environ | (env or {}), "cwd": cwd and str(cwd)}
         if account:

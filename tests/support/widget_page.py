@@ -71,6 +71,13 @@ def shown_bytes(graph: Locator, label: str) -> float:
     return float(float(found[1]) * 1024**power)
 
 
+def until_busy(page: Page) -> None:
+    """Wait until the page calls the kernel busy: after a click it says idle first, then busy."""
+    page.wait_for_function(
+        "() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'"
+    )
+
+
 def interrupt(page: Page) -> None:
     """Click the stop button."""
     page.evaluate("() => jupyterapp.commands.execute('notebook:interrupt-kernel')")

@@ -99,21 +99,12 @@ class Home:
     def start(
         self, *, setup: str = LOAD, prefix: Sequence[str] = (), env: dict[str, str] | None = None
     ) -> KernelDriver:
-        """Start a kernel; `prefix` is put before its command, behind the place's own.
-
-        Ports that Jupyter chose may be taken by another kernel that starts just now: then again.
-        """
+        """Start a kernel; `prefix` is put before its command, behind the place's own."""
         prefix = (*(readonly_cgroup([]) if self.place.name == "keeper" else ()), *prefix)
-        for again in (True, True, False):
-            try:
-                return KernelDriver(
-                    prefix=prefix, account=self.account, env=self.env | (env or {}),
-                    cwd=self.home / "work", setup=setup,
-                )  # fmt: skip
-            except RuntimeError:
-                if not again:
-                    raise
-        raise AssertionError("unreachable")
+        return KernelDriver(
+            prefix=prefix, account=self.account, env=self.env | (env or {}),
+            cwd=self.home / "work", setup=setup,
+        )  # fmt: skip
 
     def remains(self) -> Remains:
         """Watch over it."""
