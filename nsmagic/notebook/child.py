@@ -20,6 +20,8 @@ import warnings
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from IPython.core import async_helpers
+from IPython.core.displayhook import CapturingDisplayHook
+from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.error import StdinNotImplementedError
 from IPython.core.history import DummyDB
 from jupyter_client.jsonutil import json_default
@@ -117,6 +119,7 @@ class ChildShell:
         self._own_history()
         self._own_messages()
         self._own_errors()
+        self._own_capture()
 
     def _become_copy(self) -> None:
         self._is_copy = True
@@ -182,6 +185,22 @@ class ChildShell:
 
         shell.showtraceback = showtraceback
         warnings.filterwarnings("ignore", message=_EXIT_ADVICE.pattern)
+
+    def _own_capture(self) -> None:
+        """Send to the notebook's %%capture, around this cell, what its copy would keep here."""
+        outputs = interpreter.Sent(self._publish_kept)
+        publisher: Any = self._shell.display_pub
+        if isinstance(self._shell.display_pub, CapturingDisplayPublisher):
+            publisher.outputs = outputs
+            publisher.clear_output = lambda wait=False: self._publish(
+                None, "clear_output", {"wait": wait}
+            )
+        if isinstance(sys.displayhook, CapturingDisplayHook):
+            sys.displayhook.outputs = outputs
+
+    def _publish_kept(self, kept: dict[str, Any]) -> None:
+        message = "update_display_data" if kept.pop("update", False) else "display_data"
+        self._publish(None, message, kept)
 
     def _keep_error(self, etype: type, evalue: BaseException, stb: list[str]) -> None:
         """Keep a traceback for the end, when it is clear whether it is what fails the cell."""

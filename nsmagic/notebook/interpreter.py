@@ -55,6 +55,18 @@ class DeferredInterrupt:
                 signal.raise_signal(signal.SIGINT)
 
 
+class Sent(list[dict[str, Any]]):
+    """A list that nothing stays in: what is appended goes to `send`."""
+
+    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__()
+        self._send = send
+
+    def append(self, thing: dict[str, Any]) -> None:
+        """Send `thing`."""
+        self._send(thing)
+
+
 def own_streams() -> None:
     """Let sys.stdout and sys.stderr write to descriptors 1 and 2; handlers that hold them too."""
     for fd, name in ((1, "stdout"), (2, "stderr")):

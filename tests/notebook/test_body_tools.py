@@ -79,6 +79,29 @@ def test_capture_around_an_isolated_cell(kernel: KernelDriver) -> None:
     assert kernel.run("(c.stdout, c.stderr)").result == {"text/plain": "('hi\\n', '')"}
 
 
+CAPTURED = """
+from IPython.display import clear_output
+import os
+print("shown")
+display("gone", display_id="a")
+clear_output()
+display("shown", display_id="b")
+display("changed", display_id="b", update=True)
+[6, 7]"""
+
+
+def test_capture_around_a_cell_takes_its_displays(kernel: KernelDriver) -> None:
+    kernel.run(f"%%capture plain\n{CAPTURED}", raise_error=True)
+    run = kernel.run(f"%%capture isolated\n%%unshare --uts\n{CAPTURED}", raise_error=True)
+    assert (run.stdout, run.displays, run.updates, run.result) == ("", [], [], None)
+    told = "[(each.data, each.metadata) for each in {0}.outputs], {0}.stdout"
+    assert (
+        kernel.run(told.format("isolated"), raise_error=True).text
+        == kernel.run(told.format("plain"), raise_error=True).text
+    )
+    kernel.run("del plain, isolated", raise_error=True)
+
+
 def test_an_isolated_cell_inside(kernel: KernelDriver) -> None:
     body = (
         "import os\nprint('outer', os.getpid())\n"
