@@ -208,7 +208,7 @@ def _up_to_fork(wish: Isolation, situation: Situation, body: Step) -> Iterator[S
         yield from (*_before_fork(wish, situation), *fork)
         return
     if entering.enter.no_fork and not wish.namespaces:
-        yield from (*fork, *entering.steps())
+        yield from (*fork, *entering.steps(), *entering.credentials())
         return
     held = [step.cgroup for step in fork if isinstance(step, steps.Fork) and step.cgroup]
     if any(isinstance(step, steps.Fork) and step.keep for step in fork):
@@ -232,6 +232,8 @@ def _before_fork(wish: Isolation, situation: Situation) -> Iterator[Step]:
         yield steps.Unshare(types=types, fork=wish.fork)
     if "user" in wish.namespaces:
         yield from map_steps(wish, situation.uids, situation.gids)
+    elif wish.setgroups is not None:  # unshare(1) tries it on the user namespace that it is in
+        yield steps.SetGroups(policy=wish.setgroups)
     if wish.boottime is not None:
         yield steps.SetClock(clock="boottime", seconds=wish.boottime)
     if wish.monotonic is not None:

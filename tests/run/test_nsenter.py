@@ -48,12 +48,13 @@ LINES = {
         f"-a{KEEP} | -U{KEEP} | -Uu{KEEP} | -U -u{KEEP} | -U -n -m -p{KEEP} | -U -p -F{KEEP} | -u"
         f" | -U -T{KEEP} | -U -C{KEEP} | -a -r{KEEP} | -a -w{KEEP} | -a -r -w{KEEP} | -a -e{KEEP}"
         f" | -U -m -p -r{KEEP} | -a -w/usr{KEEP} | -U -m -r/{KEEP} | -a"
+        f" | -U -u/proc/self/ns/uts{KEEP} | -U -n -u/proc/self/ns/uts{KEEP}"
     ),
     "user": f"-a{KEEP} | -U -S 0{KEEP} | -U -G 0{KEEP} | -U -S 5{KEEP} | -U | -m{KEEP}",
     "mapped": f"-a{KEEP} | -U -S 0{KEEP}",
     "bare": f"-a{KEEP} | -U",
     "no user": "-a | -m -u -i -n -p | -p | -p -F | -m -r | -m -w | -a -S 1000 -G 1000 | -a -S 7"
-    " | -a -G 7 | -u -e | -U",
+    " | -a -G 7 | -u -e | -U | -p -F -S 7 -G 7 | -n -F -G 7",
     "net": "-n | -n/proc/{pid}/ns/net | -n -u -i | -w | -r | -n -w/usr | --net=/proc/{pid}/ns/uts"
     " | --net=/etc/passwd | --net=/nowhere | -n -r/nowhere | -n -w/etc/passwd",
     "root": "-m | -m -r | -m -w | -m -r -w | -a -r",

@@ -46,6 +46,7 @@ LINES = (
 --map-users=all --map-groups=all --setgroups=allow
 --map-users=all --map-groups=all -S 1000 -G 1000 --keep-caps
 -fp --map-users=all --map-groups=all | --map-users=0:0:9 --map-users=5:50:9 | --setgroups=deny -U
+--setgroups=deny | --setgroups=allow | -u --setgroups=deny
 --setgroups=allow -U | --map-user=0 --setgroups=deny | --map-user=0 --setgroups=allow
 -S 1000 -G 1000 | -S 1000 | -G 1000 | -r -S 0 | -r -S 0 -G 0 | -r -S 5 | -r -G 5 | --keep-caps
 -c --keep-caps | -r --keep-caps | -U --keep-caps | --map-user=5 --keep-caps
