@@ -129,7 +129,6 @@ SUB_IDS = ("auto", "subids", "all")
 def _id_map(text: str, _: Names) -> IdMap | SubIds:
     if text in SUB_IDS:
         return SubIds(which=text)
-    # The form with commas (outer first!) is the only one before util-linux 2.39; unshare(1).
     colons = re.fullmatch(r"([0-9]{1,400}):([0-9]{1,400}):([0-9]{1,400})", text)
     commas = re.fullmatch(r"([0-9]{1,400}),([0-9]{1,400}),([0-9]{1,400})", text)
     if colons is not None:
@@ -146,7 +145,8 @@ def _id_map(text: str, _: Names) -> IdMap | SubIds:
 def _show_id_map(entry: IdMap | SubIds) -> str:
     if isinstance(entry, SubIds):
         return entry.which
-    return str(entry).replace(" ", ":")
+    # Commas, and the outer id first: the only form before util-linux 2.39, and still taken.
+    return f"{entry.outer},{entry.inner},{entry.count}"
 
 
 def _signal(text: str, _: Names) -> str:

@@ -74,6 +74,7 @@ def paste(
         "--map-current-user --keep-caps",
         "--map-user 1000 --map-group 1000 --pid --mount-proc --wd /tmp",
         "--map-auto --pid --mount-proc",
+        "--map-users 0:100000:9 --map-groups 0:100000:9 --mount",
         "--time --monotonic 1000 --boottime -5",
         "--map-root-user --time --monotonic 100 --pid",
         "--net=FOLDER/kept-net --uts",
