@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ def load(shell: InteractiveShell) -> None:
     isolation = IsolationMagics(shell)
     seeing = SeeingMagics(shell, names_of_boxes, last=lambda: isolation.footprint)
     watching = WatchingMagics(shell, names_of_boxes, groups=_groups)
+    atexit.register(watching.end_threads)
     overview = OverviewMagics(shell, lambda: isolation.runner)
     comparing = ComparingMagics(shell, lambda: isolation.runner)
     shell.register_magics(isolation, BoxMagics, RootfsMagics, seeing, watching, overview, comparing)
@@ -59,6 +61,7 @@ def unload(shell: InteractiveShell) -> None:
     watching = shell.magics_manager.registry.get(WatchingMagics.__name__)
     if isinstance(watching, WatchingMagics):
         watching.close()
+        atexit.unregister(watching.end_threads)
     for magics in _MAGICS:
         for kind, names in magics.magics.items():
             for name in names:

@@ -48,6 +48,18 @@ class WatchingMagics(Magics):
 
     def close(self) -> None:
         """End what still watches."""
+        self.end_threads()
+        if "nsmagic.widgets.whilebusy" in sys.modules:
+            from nsmagic.widgets import whilebusy
+
+            whilebusy.close(getattr(self.shell, "kernel", None))
+
+    def end_threads(self) -> None:
+        """End all that sends by itself.
+
+        When Python exits, before ipykernel's thread that sends for all of them has ended: then each
+        sends at once, and two that do so mix up the frames of their messages.
+        """
         if self._follower is not None:
             self._follower.close()
         if "nsmagic.notebook.graphs" in sys.modules:
@@ -58,10 +70,6 @@ class WatchingMagics(Magics):
             from nsmagic.notebook.boxterm import close_terminals
 
             close_terminals()
-        if "nsmagic.widgets.whilebusy" in sys.modules:
-            from nsmagic.widgets import whilebusy
-
-            whilebusy.close(getattr(self.shell, "kernel", None))
 
     @no_var_expand
     @line_magic

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.cell_run import UNTIL_STOPPED
+from tests.support.kernel_driver import KernelDriver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from tests.support.kernel_driver import CellRun, KernelDriver
+    from tests.support.kernel_driver import CellRun
 
 pytestmark = pytest.mark.linux
 BEGIN = """
@@ -131,6 +133,31 @@ assert set(graph.samples) > {"seconds", "mem.anon", "mem.max_hits/s"}
         error = seen.run(f"nsmagic.plot({wrong})").error
         assert error is not None
         assert words in error["evalue"]
+
+
+LAST_WORDS = """
+import threading
+%nsmap
+%cgplot self
+iopub = get_ipython().kernel.iopub_thread.thread
+def join(timeout, whole=iopub.join, alive=threading.enumerate):  # no variables are left by then
+    with open({path!r}, "w") as file:
+        print(*(thread.name for thread in alive()), file=file)
+    whole(timeout)
+iopub.join = join
+"""
+
+
+def test_the_threads_end_before_the_kernels_last_words(tmp_path: Path) -> None:
+    """When ipykernel's thread has ended, who sends does so itself: two mix up their frames."""
+    path = tmp_path / "threads"
+    with KernelDriver() as kernel:
+        kernel.run(LAST_WORDS.format(path=str(path)), timeout=60, raise_error=True)
+        names = kernel.run("[t.name for t in threading.enumerate() if 'nsmagic' in t.name]").text
+        assert "nsmagic-nsmap" in names
+        assert "nsmagic-graphs" in names
+    assert "IOPub" in path.read_text()
+    assert "nsmagic" not in path.read_text()
 
 
 BAD_LIMIT = "{'ask': 'limit', 'key': 'mem', 'value': 'x', 'id': 5}"
