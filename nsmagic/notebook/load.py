@@ -6,7 +6,7 @@ import atexit
 import sys
 from typing import TYPE_CHECKING, Any
 
-from nsmagic.notebook import inspecting
+from nsmagic.notebook import debugging, inspecting
 from nsmagic.notebook.boxmagic import BoxMagics
 from nsmagic.notebook.comparing import ComparingMagics
 from nsmagic.notebook.complete import LineCompleter
@@ -42,6 +42,7 @@ def load(shell: InteractiveShell) -> None:
     shell.register_magics(isolation, BoxMagics, RootfsMagics, seeing, watching, overview, comparing)
     LineCompleter(shell, seeing.boxes).install()
     inspecting.install(shell)
+    debugging.install(shell)
     for transform in _TRANSFORMS:
         if transform not in shell.input_transformers_cleanup:
             shell.input_transformers_cleanup.append(transform)
@@ -72,6 +73,7 @@ def unload(shell: InteractiveShell) -> None:
             shell.input_transformers_cleanup.remove(transform)
     LineCompleter(shell).remove()
     inspecting.remove(shell)
+    debugging.remove(shell)
     loaded = _boxes_module()
     if loaded is not None:
         loaded.close_boxes()
