@@ -17,6 +17,7 @@ from dataclasses import replace
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+import nsmagic
 from nsmagic.cli.grouped import group_of, last_words, read_back
 from nsmagic.cli.main import USAGE, complain_about
 from nsmagic.linux.situation import read_situation
@@ -66,7 +67,8 @@ def run_twin(name: str, words: Sequence[str]) -> int:
     try:
         wish, ours, program = READERS[name](shlex.join(words))
         if ours.help or ours.version:
-            print(shell_help(name), end="")
+            version = f"nsmagic {name} from nsmagic {nsmagic.__version__}\n"
+            print(shell_help(name) if ours.help else version, end="")
             return 0
         _refuse_notebook(ours)
         argv = program or (os.environ.get("SHELL") or "/bin/sh",)

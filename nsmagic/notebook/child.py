@@ -31,6 +31,7 @@ from nsmagic.notebook import interpreter, otherroot
 from nsmagic.notebook.body import Cell
 from nsmagic.notebook.publishers import FRAMES
 from nsmagic.run.channel import Channel, Frame
+from nsmagic.run.spawning import close_own_spawner
 from nsmagic.run.values import send_values
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class ChildShell:
                     otherroot.own_system(self._shell)
             status = self._run_body(cell)
             interpreter.end_interpreter()
+            close_own_spawner()
         except KeyboardInterrupt as stopped:
             self._keep_error(type(stopped), stopped, [])
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
+import nsmagic
 from nsmagic.linux.ids import SystemNames
 from nsmagic.notebook.cgroup import CgroupDesk
 from nsmagic.notebook.failures import one_message
@@ -94,8 +95,11 @@ class IsolationMagics(Magics):
         button = StopButton()
         with on_sigint(button), one_message():
             request = read_request(table.program, line, cell)
-            if request.ours.help or request.ours.version:
+            if request.ours.help:
                 sys.stdout.write(cgroup_help() if table is CGROUP else help_text(table))
+                return None
+            if request.ours.version:
+                sys.stdout.write(f"{table.program} from nsmagic {nsmagic.__version__}\n")
                 return None
             return self.runner.run(self.groups.applied(request), button)
 

@@ -103,6 +103,12 @@ def spawner() -> SpawnerClient:
     return _clients[-1]
 
 
+def close_own_spawner() -> None:
+    """End the spawner that this forked copy of a notebook started, where it started one."""
+    if _clients and _clients[-1].alive:
+        close_spawner()
+
+
 def close_spawner(last: Callable[[], None] = lambda: None) -> None:
     """End this spawner, and with it everything that it guards; then do `last`, close the ledger."""
     if _clients and _clients[-1].alive:

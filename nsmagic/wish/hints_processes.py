@@ -53,6 +53,12 @@ _FORKS = (
         "free -h and docker stats show how much is left.",
     ),
     hint(
+        (FIRST,), "ECHILD",
+        "SIGCHLD is ignored in this notebook, so Linux does not tell how its children ended "
+        "(waitpid(2)).",
+        "import signal; signal.signal(signal.SIGCHLD, signal.SIG_DFL)",
+    ),
+    hint(
         (FIRST, Fork, Init), "EAGAIN",
         "You have as many processes and threads as you may: ulimit -u is {f.processes}; a cgroup's "
         "pids.max (docker run --pids-limit) counts too.",

@@ -102,6 +102,26 @@ def test_capture_around_a_cell_takes_its_displays(kernel: KernelDriver) -> None:
     kernel.run("del plain, isolated", raise_error=True)
 
 
+def test_the_debugger_afterwards_is_in_the_notebook(kernel: KernelDriver) -> None:
+    kernel.run("here = 'notebook'\n%unshare --uts true", raise_error=True)
+    for failing in ("%%unshare --uts\n1/0", "%unshare --uts false", "%unshare --uts /nowhere"):
+        assert kernel.run(failing).status == "error"
+        run = kernel.run("%debug", stdin=["p here", "q"])
+        assert "'notebook'" in run.stdout
+        assert "nsmagic/notebook" not in run.stdout
+        assert ("%pdb on" in run.stdout) == failing.startswith("%%")
+
+
+def test_pdb_on_asks_once_and_in_the_cell(kernel: KernelDriver) -> None:
+    kernel.run("%pdb on", raise_error=True)
+    try:
+        run = kernel.run("%%unshare --uts\nhere = 'cell'\n1/0", stdin=["p here", "q"])
+    finally:
+        kernel.run("%pdb off", raise_error=True)
+    assert "'cell'" in run.stdout
+    assert run.status == "error"
+
+
 def test_an_isolated_cell_inside(kernel: KernelDriver) -> None:
     body = (
         "import os\nprint('outer', os.getpid())\n"
@@ -113,6 +133,8 @@ def test_an_isolated_cell_inside(kernel: KernelDriver) -> None:
     run.raise_error()
     assert run.stdout == "outer 1\ninner 1\ndeep\nprogram\nend\n"
     assert run.displays == [{"text/plain": "3"}]
+    alone = kernel.run("%%unshare --uts\n%unshare --uts echo program", raise_error=True)
+    assert (alone.stdout, alone.displays) == ("program\n", []), "its spawner is not left over"
     failing = "get_ipython().run_cell_magic('unshare', '--uts', '1/0')"
     assert (kernel.run(f"%%unshare --uts\n{failing}").error or {})["ename"] == "ZeroDivisionError"
 

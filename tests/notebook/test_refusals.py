@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.notebook.refusing import refused
+from tests.notebook.refusing import one_message, refused
 from tests.support.skips import needs, probe, root_only
 
 if TYPE_CHECKING:
@@ -91,6 +91,16 @@ def test_the_range_of_offsets_is_the_real_one(kernel: KernelDriver) -> None:
     for offset in (int(lowest), int(highest) - 60):  # the clock goes on meanwhile
         assert kernel.run(f"%%unshare --time --monotonic={offset}\n1").status == "ok"
     assert "ERANGE" in refused(kernel, f"%%unshare --time --monotonic={int(highest) + 1}\n1")
+
+
+def test_nobody_hears_of_children(kernel: KernelDriver) -> None:
+    """Linux reaps the children of who ignores SIGCHLD."""
+    ignore = "import signal; before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)"
+    kernel.run(ignore, raise_error=True)
+    text = one_message(kernel, "%%unshare --user --map-root-user --pid\n1", "NsmagicError")
+    in_order(text, "ECHILD|SIGCHLD is ignored|signal.signal(signal.SIGCHLD, signal.SIG_DFL)")
+    kernel.run("signal.signal(signal.SIGCHLD, before); del before", raise_error=True)
+    kernel.run("%%unshare --user --map-root-user --pid\n1", raise_error=True)
 
 
 class TestPrograms:
