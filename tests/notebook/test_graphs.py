@@ -156,7 +156,7 @@ def test_the_threads_end_before_the_kernels_last_words(tmp_path: Path) -> None:
         names = kernel.run("[t.name for t in threading.enumerate() if 'nsmagic' in t.name]").text
         assert "nsmagic-nsmap" in names
         assert "nsmagic-graphs" in names
-    assert "IOPub" in path.read_text()
+    assert "MainThread" in path.read_text()
     assert "nsmagic" not in path.read_text()
 
 
