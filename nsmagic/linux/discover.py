@@ -183,10 +183,13 @@ class _Search:
         for entry in list(self._found.values()):
             for path in self._places(entry):
                 fd = _open(path, entry.id)
-                if fd is not None:
+                if fd is None:
+                    continue
+                try:
                     self._relate(entry, fd)
+                finally:
                     os.close(fd)
-                    break
+                break
 
     def _places(self, entry: _Entry) -> Iterator[str]:
         for pid in entry.pids:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from nsmagic.linux.cgroups.events import wait_event
 from nsmagic.linux.cgroups.walking import below, processes_below
 from nsmagic.wish.errors import CgroupError
 
@@ -157,24 +157,3 @@ def remove_directory(path: Path, deadline: float) -> None:
             time.sleep(_TICK)
         else:
             return
-
-
-def wait_event(path: Path, line: str, deadline: float) -> bool:
-    """Wait until cgroup.events has the line, at most until `deadline` of CLOCK_MONOTONIC."""
-    try:
-        events = os.open(path / "cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return True
-    try:
-        poller = select.poll()
-        poller.register(events, select.POLLPRI)
-        while line not in os.pread(events, 4096, 0).decode().splitlines():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            poller.poll(left * 1000)
-    except OSError:  # ENODEV: the group is gone
-        return True
-    finally:
-        os.close(events)
-    return True

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from nsmagic.linux.cgroups.kmsg import KMSG, read_log
-from nsmagic.linux.cgroups.limiting import read_limits
 from nsmagic.linux.cgroups.sampling import Sampler
 from nsmagic.wish.limits import METRIC
 
@@ -155,7 +154,7 @@ def report(group: Cgroup, before: OomCounters, *, kmsg: Path = KMSG) -> OomRepor
     holder = _holder(before, after, victims)
     return OomReport(
         before=before, after=after, kills=kills, victims=victims, holder=holder,
-        limit=_limit(group, holder), peak=None if peak is None else int(peak),
+        limit=_limit(holder), peak=None if peak is None else int(peak),
     )  # fmt: skip
 
 
@@ -184,14 +183,12 @@ def _is_full(directory: Path) -> bool:
     return peak >= limit - _STOCK * (os.cpu_count() or 1)
 
 
-def _limit(group: Cgroup, holder: Path | None) -> int | None:
-    if holder is None:
-        return None
-    for reading in read_limits(group):
-        if reading.row.key == "mem":
-            for file in ("memory.max", "memory.limit_in_bytes"):
-                with suppress(OSError, ValueError):
-                    return int((holder / file).read_text())
+def _limit(holder: Path | None) -> int | None:
+    """Return the limit that was hit; none where `holder` has lost it meanwhile ("max")."""
+    if holder is not None:
+        for file in ("memory.max", "memory.limit_in_bytes"):
+            with suppress(OSError, ValueError):
+                return int((holder / file).read_text())
     return None
 
 

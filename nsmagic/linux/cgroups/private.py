@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import time
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from nsmagic.linux.cgroups.events import wait_event
 from nsmagic.linux.mountinfo import mount_lines
 from nsmagic.linux.noting import Noting, unnoted
 
@@ -70,15 +70,7 @@ def kill(group: Path) -> int:
 
 def remove(group: Path, *, seconds: float = 2.0) -> None:
     """Remove the group once it is empty, waiting `seconds` at most for that; OSError otherwise."""
-    deadline = time.monotonic() + seconds
-    with (group / "cgroup.events").open() as events:
-        poller = select.poll()
-        poller.register(events.fileno(), select.POLLPRI)
-        while "populated 1" in os.pread(events.fileno(), 4096, 0).decode():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                break
-            poller.poll(left * 1000)
+    wait_event(group, "populated 0", time.monotonic() + seconds)
     group.rmdir()
 
 
@@ -122,7 +114,6 @@ def kill_each(groups: Iterable[Path]) -> int:
 
 def thaw(group: Path) -> None:
     """Let processes go on that the freezer of cgroup v1 holds: before that they cannot die."""
-    with suppress(FileNotFoundError):  # another hierarchy
-        fd = os.open(group / "freezer.state", os.O_WRONLY | os.O_CLOEXEC)
-        os.write(fd, b"THAWED")
-        os.close(fd)
+    file = group / "freezer.state"
+    with suppress(FileNotFoundError), file.open("rb+", buffering=0) as state:  # another hierarchy
+        state.write(b"THAWED")
