@@ -23,6 +23,7 @@ from tests.run.direct import Cell
 from tests.support.leaks import SPAWNER
 from tests.support.process import children
 from tests.support.skips import NEEDS_ROOT, needs, probe
+from tests.support.user import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -233,3 +234,16 @@ def test_the_end_of_a_box_spares_another_of_its_name() -> None:
         cat.stdin.close()
         assert cat.stdout.read() == b"lives"
     cgroups.end(group)
+
+
+def test_it_loads_nothing_that_only_a_kernel_needs() -> None:
+    """Each fork of it copies the pages that its modules touch."""
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import nsmagic.run.spawner; "
+    code += "print(*sys.modules, sep='\\n')"
+    argv = [sys.executable, "-I", "-S", "-c", code, str(PROJECT)]
+    loaded = set(subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split())
+    assert "nsmagic.run.keeper" in loaded
+    layers = {name.split(".")[1] for name in loaded if name.startswith("nsmagic.")}
+    assert layers == {"wish", "linux", "run"}
+    kernels = {"threading", "subprocess", "concurrent.futures", "multiprocessing", "asyncio"}
+    assert loaded & (kernels | {"nsmagic.run.quiesce", "nsmagic.run.spawning"}) == set()
