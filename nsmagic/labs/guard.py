@@ -11,7 +11,7 @@ from typing import Final
 
 from nsmagic.linux.cgroups.hierarchies import read_hierarchies
 from nsmagic.linux.mountinfo import read_mountinfo
-from nsmagic.notebook.tables import Cell, Column, Table
+from nsmagic.notebook.tables import Cell, Column, Table, Tabled
 
 _STEP: Final = 2.0  # s; a clock that is kept by a time server moves less while a lab is done
 _SYSCTLS: Final = (
@@ -158,20 +158,14 @@ class Change:
         return "; ".join(words)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Report:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Report(Tabled):
     """How each sentinel compares with the start.  True in `if` when nothing changed."""
 
     changes: tuple[Change, ...]
 
     def __bool__(self) -> bool:
         return not any(change.new or change.gone for change in self.changes)
-
-    def __repr__(self) -> str:
-        return self.table().text()
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        return self.table().bundle()
 
     def table(self) -> Table:
         """Return one row per sentinel."""

@@ -11,7 +11,7 @@ from typing import Final, Literal
 from nsmagic.labs.exercises import Exercise, Here, NotYet
 from nsmagic.labs.process import Gone
 from nsmagic.labs.watched import Watched
-from nsmagic.notebook.tables import Cell, Column, Table, Tone
+from nsmagic.notebook.tables import Cell, Column, Table, Tabled, Tone
 
 Ending = Literal["done", "not done yet", "wrong", "cannot be checked here"]
 # s: how old a process is when it must be where it was going, and how long we wait for it.
@@ -21,8 +21,8 @@ _BETWEEN: Final = 0.25
 _TONES: dict[Ending, Tone] = {"done": "good", "wrong": "bad"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Verdict(Tabled):
     """How one check ended: `facts` are those found true, `reason` says what was not, and `it`
     is the process.
 
@@ -41,12 +41,6 @@ class Verdict:
 
     def __str__(self) -> str:
         return f"{self.ending}: {self.reason}" if self.reason else self.ending
-
-    def __repr__(self) -> str:
-        return self.table().text()
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        return self.table().bundle()
 
     def table(self) -> Table:
         """Return the facts as a table for text and HTML."""

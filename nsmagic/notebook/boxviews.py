@@ -11,7 +11,7 @@ from nsmagic.linux.facts import Facts
 from nsmagic.linux.mountinfo import MountLine, read_mountinfo
 from nsmagic.linux.processes import Process, read_command, read_processes
 from nsmagic.notebook.nsdiff import compare
-from nsmagic.notebook.tables import WIDTH, Cell, Column, Table
+from nsmagic.notebook.tables import WIDTH, Cell, Column, Table, Tabled
 from nsmagic.run.boxes import Box
 from nsmagic.wish.capabilities import CAPABILITIES
 from nsmagic.wish.isolation import IdMap
@@ -21,17 +21,11 @@ from nsmagic.wish.namespaces import NAMESPACES
 _LONGEST: Final = 60  # characters of a command
 
 
-@dataclass(frozen=True)
-class BoxList:
+@dataclass(frozen=True, repr=False)
+class BoxList(Tabled):
     """The boxes of this notebook, in the order in which they were made."""
 
     boxes: tuple[Box, ...]
-
-    def __repr__(self) -> str:
-        return self.table().text()
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        return self.table().bundle()
 
     def table(self) -> Table:
         """Return the list as a table for text and HTML."""

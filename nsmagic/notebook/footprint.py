@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from nsmagic.linux.discover import Discovery, Namespace, discover
 from nsmagic.linux.namespaces import TYPES, Links, NamespaceId, read_links, read_serials
@@ -15,7 +15,7 @@ from nsmagic.linux.surroundings import (
     differences,
     read_surroundings,
 )
-from nsmagic.notebook.tables import Cell, Column, Table
+from nsmagic.notebook.tables import Cell, Column, Table, Tabled
 
 _MOST_HOLDERS = 3
 
@@ -129,8 +129,8 @@ class CellNamespace:
         return f"still here, kept by {', '.join(holders)}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Report:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Report(Tabled):
     """What a cell created, changed and left behind.
 
     `outside` are the changes around the notebook while the cell ran, each with whether it still is
@@ -148,12 +148,6 @@ class Report:
     def still_here(self) -> tuple[CellNamespace, ...]:
         """The namespaces that the cell created and that outlived it."""
         return tuple(each for each in self.namespaces if each.created and each.now is not None)
-
-    def __repr__(self) -> str:
-        return self.table().text()
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        return self.table().bundle()
 
     def table(self) -> Table:
         """Return the report as a table for text and HTML."""

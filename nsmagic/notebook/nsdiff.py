@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from nsmagic.linux.namespaces import TYPES, Links, NamespaceId
 from nsmagic.linux.subjects import find_pid, links_of
-from nsmagic.notebook.tables import Cell, Column, Table
+from nsmagic.notebook.tables import Cell, Column, Table, Tabled
 from nsmagic.wish.errors import NsmagicError, WishError
 from nsmagic.wish.namespaces import BY_NAME
 from nsmagic.wish.spelling import or_nearest
@@ -31,8 +31,8 @@ class Whom:
         return self.label if self.label == str(self.pid) else f"{self.label} ({self.pid})"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Comparison(Tabled):
     """Namespaces of several processes, one row per type."""
 
     whom: tuple[Whom, ...]
@@ -49,12 +49,6 @@ class Comparison:
         """Return whether all are in the same namespace of a type; None where it is not known."""
         found = set(self.namespaces(kind))
         return None if None in found else len(found) == 1
-
-    def __repr__(self) -> str:
-        return self.table().text()
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        return self.table().bundle()
 
     def table(self) -> Table:
         """Return the comparison as a table for text and HTML."""

@@ -13,7 +13,7 @@ from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
 
 from nsmagic.linux.ids import SystemNames
 from nsmagic.notebook.failures import one_message
-from nsmagic.notebook.tables import WIDTH, Cell, Column, Table
+from nsmagic.notebook.tables import Cell, Column, Table, Tabled
 from nsmagic.run.logs import readable_size
 from nsmagic.wish.getopt import split_line
 from nsmagic.wish.missing import Missing, missing_text
@@ -23,8 +23,8 @@ from nsmagic.wish.usage import help_text
 _MOST_SHOWN: Final = 40  # files of a directory that --with copies; more are one line
 
 
-@dataclass(frozen=True)
-class Rootfs:
+@dataclass(frozen=True, repr=False)
+class Rootfs(Tabled):
     """What `%rootfs` made, or with `--dry-run` would make; shown as a tree."""
 
     plan: RootfsPlan
@@ -43,12 +43,6 @@ class Rootfs:
     def missing(self) -> tuple[Missing, ...]:
         """What the programs need and this machine itself does not have."""
         return self.plan.missing
-
-    def __repr__(self) -> str:
-        return self.table().text()
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        return self.table().bundle(WIDTH)
 
     def table(self) -> Table:
         """Return the tree with the size of each file."""

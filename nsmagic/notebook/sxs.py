@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from nsmagic.notebook.jobs import Job
 from nsmagic.notebook.request import Request, read_request
 from nsmagic.notebook.stopping import StopButton
-from nsmagic.notebook.tables import WIDTH, Cell, Column, Table
+from nsmagic.notebook.tables import WIDTH, Cell, Column, Table, Tabled
 from nsmagic.run.result import Result
 from nsmagic.wish.errors import CellFailed, NsmagicError, WishError
 from nsmagic.wish.lsns import HOST, SELF
@@ -86,7 +86,7 @@ class Side:
         return "" if self.result is None or self.result.ok else self.result.ending
 
 
-class SideBySide:
+class SideBySide(Tabled):
     """What both sides wrote; `comparison["web"].text` is one of them."""
 
     def __init__(self, left: Side, right: Side) -> None:
@@ -105,12 +105,6 @@ class SideBySide:
         return all(pair.mark == "same" for pair in self.pairs) and (
             self.left.ending == self.right.ending
         )
-
-    def __repr__(self) -> str:
-        return self.table().text()
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        return self.table().bundle(WIDTH)
 
     def table(self) -> Table:
         """Return both columns with a sign between lines that differ."""

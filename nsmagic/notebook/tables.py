@@ -106,6 +106,20 @@ class Table:
         )
 
 
+class Tabled:
+    """Shows itself as its table, in a notebook and in a terminal; a dataclass with `repr=False`."""
+
+    def table(self) -> Table:
+        """Return it as a table for text and HTML."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return self.table().text()
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return self.table().bundle()
+
+
 def _cell(entry: Cell | str) -> Cell:
     return Cell(text=entry) if isinstance(entry, str) else entry
 
