@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nsmagic.wish.cgroup import VERB_BY_WORD, Order, read_cgroup, read_order
+from nsmagic.wish.counting import counted
 from nsmagic.wish.errors import CgroupError, WishError
 from nsmagic.wish.getopt import split_line
 from nsmagic.wish.limits import Limit, overridden
@@ -182,4 +183,4 @@ def _said(limits: tuple[Limit, ...]) -> str:
 
 
 def _processes(count: int) -> str:
-    return "1 process" if count == 1 else f"{count} processes"
+    return counted(count, "process", "processes")

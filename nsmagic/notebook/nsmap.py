@@ -16,6 +16,7 @@ from nsmagic.notebook.tables import Cell, Column, Table
 from nsmagic.widgets.colours import mark
 from nsmagic.widgets.map_facts import Colours, Picture, take_picture
 from nsmagic.widgets.map_still import ordered
+from nsmagic.wish.counting import counted
 from nsmagic.wish.errors import NsmagicError
 
 if TYPE_CHECKING:
@@ -157,5 +158,5 @@ def _matrix(picture: Picture) -> Table:
 def _notes(picture: Picture, first: str) -> Iterator[str]:
     yield first
     if picture.hidden:
-        some = "process" if picture.hidden == 1 else "processes"
-        yield f"not shown: {picture.hidden} {some} that this user may not look at"
+        some = counted(picture.hidden, "process", "processes")
+        yield f"not shown: {some} that this user may not look at"

@@ -15,6 +15,7 @@ from nsmagic.linux.ids import SystemNames
 from nsmagic.notebook.failures import one_message
 from nsmagic.notebook.tables import Cell, Column, Table, Tabled
 from nsmagic.run.logs import readable_size
+from nsmagic.wish.counting import counted
 from nsmagic.wish.getopt import split_line
 from nsmagic.wish.missing import Missing, missing_text
 from nsmagic.wish.rootfs import ROOTFS, Entry, RootfsPlan, read_rootfs
@@ -67,7 +68,7 @@ class Rootfs(Tabled):
 
 
 def _count(files: Sequence[Entry]) -> str:
-    return "1 file" if len(files) == 1 else f"{len(files)} files"
+    return counted(len(files), "file", "files")
 
 
 def _row(branch: str, entry: Entry, folded: Sequence[Entry]) -> tuple[Cell | str, ...]:

@@ -30,6 +30,7 @@ from nsmagic.run.spawning import spawner
 from nsmagic.run.terminal import Terminal
 from nsmagic.run.tree import Tree
 from nsmagic.wish import steps
+from nsmagic.wish.counting import counted
 from nsmagic.wish.errors import CellFailed, NsmagicError, StepError, WishError
 from nsmagic.wish.plan import Plan
 
@@ -251,7 +252,7 @@ class RunningCell:
                 " when that takes note of it, or ends"
             )
         if result.left and not result.stopped and not result.all_killed:
-            some = "1 process" if result.left == 1 else f"{result.left} processes"
+            some = counted(result.left, "process", "processes")
             keeps = (
                 "a box keeps them: --name" if self.box is None else "--pid makes boxes keep them"
             )

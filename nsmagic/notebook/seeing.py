@@ -10,6 +10,7 @@ from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
 
 from nsmagic.linux.ids import SystemNames
 from nsmagic.notebook.failures import one_message
+from nsmagic.wish.counting import counted
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.lsns import LSNS, read_lsns
 from nsmagic.wish.nsdiff import NSDIFF, read_nsdiff
@@ -83,8 +84,8 @@ class SeeingMagics(Magics):
 def _notes(hidden: int) -> list[str]:
     if not hidden:
         return []
-    some = "process" if hidden == 1 else "processes"
-    return [f"not counted: {hidden} {some} that this user may not look at"]
+    some = counted(hidden, "process", "processes")
+    return [f"not counted: {some} that this user may not look at"]
 
 
 SeeingMagics.lsns.__doc__ = f"{SeeingMagics.lsns.__doc__}\n\n{help_text(LSNS)}"

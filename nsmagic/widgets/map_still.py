@@ -9,6 +9,7 @@ from typing import Final
 from nsmagic.linux.namespaces import TYPES
 from nsmagic.widgets.colours import colour, mark
 from nsmagic.widgets.map_facts import Group, Picture, Space
+from nsmagic.wish.counting import counted
 
 _LABEL, _STEP, _ROW, _CHIP, _HEAD = 216, 112, 40, 26, 34  # pixels
 MOST_ROWS: Final = 40
@@ -76,7 +77,7 @@ def _label(index: int, group: Group) -> Iterator[str]:
     name = group.name if len(group.name) <= _LONGEST else f"{group.name[: _LONGEST - 1]}…"
     yield _text(10, y + 17, name, 'font-weight="600" font-size="13"')
     count = len(group.commands)
-    words = "no process" if not count else "1 process" if count == 1 else f"{count} processes"
+    words = counted(count, "process", "processes") if count else "no process"
     yield _text(10, y + 32, words, 'fill="#59636e" font-size="11"')
 
 
