@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from nsmagic.notebook.connection import SOCKET_PATH_BYTES, Connection
-from nsmagic.run.ledger import Noted, check_private
+from nsmagic.run.ledger import check_private, ledger
 from nsmagic.wish.errors import NsmagicError
 
 _NAME: Final = "nsmagic-"  # and 8 hexadecimal digits
@@ -75,7 +75,8 @@ def front_place(front: Connection) -> Generator[None]:
 def directory(folder: Path) -> Generator[None]:
     """Have the directory, known to the ledger; it is gone afterwards with all that is in it."""
     with ExitStack() as stack:
-        stack.enter_context(Noted("directory", folder))
+        ledger().note("directory", str(folder))
+        stack.callback(ledger().forget, "directory", str(folder))  # also one that is not taken
         folder.mkdir(mode=0o700, exist_ok=True)
         check_private(folder)  # between two kernels anybody may make one of that name in /tmp
         stack.callback(shutil.rmtree, folder, ignore_errors=True)

@@ -168,7 +168,8 @@ def read_entries(file: Path, *, most: int = 16 * 2**20) -> list[Entry]:
 class Noted:
     """Has this process's ledger name what is made meanwhile; what is gone at the end it forgets.
 
-    Not a generator: Python ends one that is left over, also in a forked child that drops it.
+    For names that nobody else gives: what another made there would stay in the ledger.  Not a
+    generator: Python ends one that is left over, also in a forked child that drops it.
     """
 
     def __init__(self, kind: str, *paths: Path) -> None:
