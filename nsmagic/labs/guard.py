@@ -11,6 +11,7 @@ from typing import Final
 
 from nsmagic.linux.cgroups.hierarchies import read_hierarchies
 from nsmagic.linux.mountinfo import read_mountinfo
+from nsmagic.linux.surroundings import read_surroundings
 from nsmagic.notebook.tables import Cell, Column, Table, Tabled
 
 _STEP: Final = 2.0  # s; a clock that is kept by a time server moves less while a lab is done
@@ -49,8 +50,7 @@ def _mounts() -> frozenset[str]:
 
 
 def _links() -> frozenset[str]:
-    rows = Path("/proc/self/net/dev").read_text().splitlines()[2:]
-    return frozenset(row.partition(":")[0].strip() for row in rows)
+    return frozenset(read_surroundings(without={"mnt", "ipc"}).links.values())
 
 
 def _cgroups() -> frozenset[str]:
@@ -70,14 +70,7 @@ def _is_empty(group: Path) -> bool:
 
 
 def _ipc() -> frozenset[str]:
-    found = set()
-    for kind in ("shm", "sem", "msg"):
-        try:
-            rows = Path("/proc/sysvipc", kind).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        found |= {f"{kind} {row.split()[1]}" for row in rows}
-    return frozenset(found)
+    return read_surroundings(without={"mnt", "net"}).ipc
 
 
 def _ports() -> frozenset[str]:
