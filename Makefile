@@ -143,6 +143,7 @@ init: ## build the init of boxes and the launcher of programs for this machine a
 	  gcc -Os -Wall -Wextra -nostdlib -static -ffreestanding -fno-pic -no-pie -fno-stack-protector \
 	    -fno-asynchronous-unwind-tables $$([ "$$(uname -m)" != x86_64 ] || echo -fcf-protection=none) \
 	    -Wl,-z,noseparate-code,-z,norelro,-z,noexecstack,--build-id=none$$([ $$name = launcher ] || echo ,-n) -s \
+	    -DINIT_FILE="\"nsmagic/run/static/boxinit-$$(uname -m)\"" \
 	    -o "nsmagic/run/static/$$name-$$(uname -m)" nsmagic/run/static/$$name.c || exit; \
 	done
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import singledispatch
 from typing import Any
 
@@ -41,6 +42,18 @@ def write_file(path: str, text: str) -> None:
 def drop_groups() -> None:
     """setgroups(2) to none."""
     os.setgroups([])
+
+
+def try_to_drop_groups() -> None:
+    """setgroups(2) to none, where a user namespace allows it."""
+    with suppress(PermissionError):
+        os.setgroups([])
+
+
+def return_to(wd: str) -> None:
+    """Change to a directory if there is one by that name, and we may."""
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        os.chdir(wd)
 
 
 def make_private(target: str) -> None:
@@ -157,4 +170,24 @@ def _(step: steps.SetGid) -> Iterator[Act]:
 @acts.register
 def _(step: steps.SetUid) -> Iterator[Act]:
     yield os.setuid, (step.uid,)
+    yield syscalls.die_with_parent, ()
+
+
+@acts.register
+def _(step: steps.Return) -> Iterator[Act]:
+    yield return_to, (step.wd,)
+
+
+@acts.register
+def _(_step: steps.DropGroups) -> Iterator[Act]:
+    yield drop_groups, ()
+
+
+@acts.register
+def _(step: steps.TakeIds) -> Iterator[Act]:
+    if step.gid is not None:
+        yield (drop_groups if step.groups else try_to_drop_groups), ()
+        yield os.setgid, (step.gid,)
+    if step.uid is not None:
+        yield os.setuid, (step.uid,)
     yield syscalls.die_with_parent, ()

@@ -122,11 +122,6 @@ def _change_wd(step: steps.JoinWd) -> None:
     os.close(fd)
 
 
-def _return(step: steps.Return) -> None:
-    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-        os.chdir(step.wd)
-
-
 def _take_environment(step: steps.TakeEnvironment) -> None:
     with open(held(step.file, os.O_RDONLY), "rb") as file:
         pairs = [entry.partition(b"=") for entry in file.read().split(b"\0") if b"=" in entry]
@@ -134,30 +129,10 @@ def _take_environment(step: steps.TakeEnvironment) -> None:
     os.environb.update({name: value for name, _, value in pairs if name})
 
 
-def _drop_groups(_: steps.DropGroups) -> None:
-    os.setgroups([])
-
-
-def _take_ids(step: steps.TakeIds) -> None:
-    if step.gid is not None:
-        try:
-            os.setgroups([])
-        except PermissionError:
-            if step.groups:
-                raise
-        os.setgid(step.gid)
-    if step.uid is not None:
-        os.setuid(step.uid)
-    syscalls.die_with_parent()  # which a change of ids takes back, prctl(2)
-
-
 ACTS: Final[dict[type[Step], Callable[[Any], None]]] = {
     steps.Hold: _hold,
     steps.Join: _join,
     steps.JoinRoot: _change_root,
     steps.JoinWd: _change_wd,
-    steps.Return: _return,
     steps.TakeEnvironment: _take_environment,
-    steps.DropGroups: _drop_groups,
-    steps.TakeIds: _take_ids,
 }

@@ -86,14 +86,17 @@ class Cell:
     def program(self, words: Sequence[str], body: str = "") -> Ran:
         """Run the program named after the options, the body being its standard input."""
         _, _, program = self.read(words, SystemNames())
-        plan, group = self._plan(words, steps.Exec(argv=program))
+        return self.run(*self.plan(words, steps.Exec(argv=program)), body)
+
+    def run(self, plan: Plan, group: Path | None, body: str = "") -> Ran:
+        """Run the program that a plan ends in."""
         terminal = Terminal(body) if self.tty else None
         launcher = SpawnLauncher(plan, spawner(), body, tty=self.tty)
         return self._run(plan, group, launcher, terminal)
 
     def python(self, words: Sequence[str], main: Callable[[], str]) -> Ran:
         """Run `main` in a fork of this process; what it returns is the output."""
-        plan, group = self._plan(words, steps.RunPython())
+        plan, group = self.plan(words, steps.RunPython())
 
         def body(_: Channel) -> NoReturn:
             text = main().encode()
@@ -104,7 +107,8 @@ class Cell:
         terminal = Terminal() if self.tty else None
         return self._run(plan, group, ForkLauncher(plan, Main(body=body), tty=self.tty), terminal)
 
-    def _plan(self, words: Sequence[str], body: steps.Step) -> tuple[Plan, Path | None]:
+    def plan(self, words: Sequence[str], body: steps.Step) -> tuple[Plan, Path | None]:
+        """Return the plan of a line, and the group that is to be made for it."""
         wish, ours, _ = self.read(words, SystemNames())
         place = cgroups.private_place() if self.fenced else None
         ends_itself = "pid" in wish.namespaces and not ours.strict

@@ -1,4 +1,7 @@
-"""The init of a box, as the small program and as the fork of the spawner that it replaces."""
+"""The init of a box, as the small program and as the fork of the spawner that it replaces.
+
+Whoever does the steps of the box, the launcher or a fork of the spawner, becomes that program.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nsmagic.linux import cgroups
+from nsmagic.linux.ids import SystemNames
+from nsmagic.linux.namespaces import read_links
+from nsmagic.linux.situation import read_situation
 from nsmagic.run.boxinit import SIGNALLED, TITLE, program_file
+from nsmagic.run.boxsetup import Setup
+from nsmagic.run.launchorder import launch_order
+from nsmagic.run.launchorder import program_file as launcher_file
+from nsmagic.run.program import surroundings
+from nsmagic.run.spawning import close_spawner, spawner
+from nsmagic.wish.boxes import box_part
+from nsmagic.wish.plan import make_plan
+from nsmagic.wish.steps import KeepBox
+from nsmagic.wish.unshare import read_unshare
+from tests.run.probe import STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,3 +134,66 @@ def test_the_program_is_small_and_goes_by_its_name() -> None:
     process.terminate()
     assert process.wait(10) == SIGNALLED + signal.SIGTERM
     process.stdout.close()
+
+
+@pytest.fixture
+def one_spawner() -> Iterator[None]:
+    spawner()
+    yield
+    close_spawner()
+
+
+def state(pid: int) -> dict[str, object]:
+    """What Linux tells of an init that has begun to wait."""
+    proc = Path(f"/proc/{pid}")
+    status: dict[str, str] = {}
+    while status.get("Name") != TITLE or not status["State"].startswith("S"):
+        lines = (proc / "status").read_text().splitlines()
+        status = dict(line.split(":\t", 1) for line in lines)
+    assert os.readlink(proc / "exe").startswith(f"/memfd:{TITLE}")
+    assert list((proc / "fd").iterdir()) == []
+    status["NSpid"] = str(len(status["NSpid"].split()))  # its number counts on
+    session, group = os.getsid(pid) == pid, os.getpgid(pid) == pid
+    return {
+        **{name: status.get(name) for name in (*STATUS, "SigIgn", "SigCgt", "Seccomp", "Threads")},
+        "nice": os.getpriority(os.PRIO_PROCESS, pid),
+        "affinity": os.sched_getaffinity(pid),
+        "limits": (proc / "limits").read_text(),
+        "environment": sorted((proc / "environ").read_bytes().split(b"\0")),
+        "own namespaces": {
+            name for name, link in read_links(str(proc)).items()
+            if link != read_links("/proc/self").get(name)
+        },
+        "cwd": os.readlink(proc / "cwd"),
+        "root": os.readlink(proc / "root"),
+        "leads": (session, group),
+        "comm": (proc / "comm").read_text(),
+        "cmdline": (proc / "cmdline").read_bytes(),
+        "mounts": [line.split()[4] for line in (proc / "mountinfo").read_text().splitlines()],
+        "maps": [(proc / f"{kind}_map").read_text() for kind in ("uid", "gid")],
+    }  # fmt: skip
+
+
+@pytest.mark.skipif(not launcher_file().exists(), reason="no launcher for this machine")
+@pytest.mark.usefixtures("one_spawner")
+@pytest.mark.parametrize("line", ["-Urfpmn --mount-proc", "-Uru", "-Urfpm -R / -w /usr", "-UrfT"])
+def test_a_box_is_the_same_whoever_makes_it(line: str) -> None:
+    wish = box_part(read_unshare(line, SystemNames())[0])
+    found: list[dict[str, object]] = []
+    for launches in (True, False):
+        spawner().launches = launches
+        number = f"box{len(found)}"
+        place = cgroups.private_place()
+        group = None if place is None else place / f"nsmagic-{os.getpid()}-{number}"
+        situation = read_situation(wish, None if group is None else str(group))
+        plan = make_plan(wish, situation, KeepBox(box=number))
+        taken = surroundings()
+        assert launch_order(plan.steps, taken, taken, tty=False) is not None
+        setup = Setup(number, plan, group)
+        setup.start()
+        setup.settle()
+        try:
+            found.append(state(setup.pid))
+        finally:
+            setup.end()
+    assert found[0] == found[1]

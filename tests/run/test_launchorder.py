@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import socket
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nsmagic.run.boxinit import SIGNALLED, TITLE
 from nsmagic.run.helpers import start_launcher
-from nsmagic.run.launchorder import launch_order, open_launcher, program_file
+from nsmagic.run.launchcalls import Call
+from nsmagic.run.launchorder import _Order, launch_order, open_launcher, program_file
 from nsmagic.run.program import surroundings
 from nsmagic.wish import steps
 from tests.support.skips import needs, probe
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
 TRUE = steps.Exec(argv=("true",))
 UNSHARE = steps.Unshare(types=("uts",))
+_CLOSE = 3  # syscall(2) number
 
 
 @probe
@@ -55,7 +60,9 @@ def test_only_what_differs_from_the_spawner_is_set() -> None:
         (UNSHARE, steps.RunPython()),
         (UNSHARE, steps.Fork(keep=True), TRUE),
         (UNSHARE, steps.MapIdsOutside(kind="uid", maps=()), TRUE),
-        (steps.DropGroups(), TRUE),
+        (steps.KeepCaps(), TRUE),
+        (steps.TakeEnvironment(file="/proc/1/environ"), TRUE),
+        (*(steps.Hold(path=f"/{number}") for number in range(17)), TRUE),
         (UNSHARE, steps.Init(), TRUE),
         (steps.Chroot(root="/", userspec="nobody"), TRUE),
         (steps.Chdir(wd="/\0tmp"), TRUE),
@@ -85,6 +92,12 @@ def launcher() -> Iterator[tuple[int, socket.socket]]:
         yield pid, ours
 
 
+def send(ours: socket.socket, sent: bytes, rights: int) -> None:
+    root = os.open("/", os.O_RDONLY)
+    socket.send_fds(ours, [sent], [root] * rights)
+    os.close(root)
+
+
 @needs(a_launcher)
 @pytest.mark.linux
 @pytest.mark.parametrize("sent", [b"", b"\1", bytes(40), struct.pack("=10I", 1 << 30, *[0] * 9)])
@@ -93,9 +106,29 @@ def test_a_broken_order_ends_it(
     launcher: tuple[int, socket.socket], sent: bytes, rights: int
 ) -> None:
     pid, ours = launcher
-    null = os.open(os.devnull, os.O_RDONLY)
     if sent:
-        socket.send_fds(ours, [sent], [null] * rights)
-    os.close(null)
+        send(ours, sent, rights)
     ours.close()
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 255
+
+
+@needs(a_launcher)
+@pytest.mark.linux
+def test_where_linux_does_not_execute_the_init_the_launcher_is_it(
+    launcher: tuple[int, socket.socket],
+) -> None:
+    """For SELinux stands here a call that closes the init's program, which has the next number."""
+    pid, ours = launcher
+    inits = 5
+    close = Call(_CLOSE, (inits,))
+    block = _Order([(0, close)], 1, [TITLE], {}, tty=False, box=True).block()
+    send(ours, block, 5)
+    proc = Path(f"/proc/{pid}")
+    while (proc / "comm").read_text() != f"{TITLE}\n":
+        assert os.waitpid(pid, os.WNOHANG) == (0, 0)
+    assert "nsmagic-launch" in os.readlink(proc / "exe")
+    assert list((proc / "fd").iterdir()) == []
+    assert os.readlink(proc / "cwd") == "/"
+    os.kill(pid, signal.SIGHUP)
+    os.kill(pid, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == SIGNALLED + signal.SIGTERM

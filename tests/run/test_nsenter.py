@@ -1,7 +1,7 @@
 """What each option of nsenter(1) does to Linux's state: as the installed program does it.
 
-One probe is run three times: by nsenter(1), as a program cell and as a Python cell, in the
-namespaces of processes that unshare(1) started.
+One probe is run four times: by nsenter(1), as a program cell that the launcher sets up or a fork of
+the spawner, and as a Python cell, in the namespaces of processes that unshare(1) started.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,20 +18,27 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nsmagic.linux import cgroups
 from nsmagic.linux.namespaces import read_links
 from nsmagic.linux.processes import life_of
+from nsmagic.run.launchorder import launch_order, program_file
 from nsmagic.run.perform import perform
+from nsmagic.run.program import surroundings
 from nsmagic.run.spawning import close_spawner, spawner
 from nsmagic.wish.errors import StepError
 from nsmagic.wish.nsenter import read_nsenter
-from nsmagic.wish.steps import Join
+from nsmagic.wish.steps import Exec, Join
 from tests.run import probe
 from tests.run.direct import Cell
 from tests.run.test_perform import PROBE, said
 from tests.support.programs import needs_open_python
+from tests.support.skips import needs
+from tests.support.skips import probe as probe_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.run.direct import Ran
 
 pytestmark = pytest.mark.linux
 
@@ -104,12 +112,30 @@ def the_programs(words: list[str]) -> dict[str, Any] | str:
     return said(done.stdout) if done.returncode == 0 else done.stderr.strip().rpartition(": ")[2]
 
 
+@probe_for
+def a_group() -> str | None:
+    """Without one, a fork of the spawner stays as the keeper of the cell's tree."""
+    return None if cgroups.private_place() else "no cgroup v2 of ours here"
+
+
+@contextlib.contextmanager
+def helper(kind: str) -> Iterator[None]:
+    """Have program cells set up by the launcher, where there is one, or else by Python."""
+    if kind == "launcher" and not program_file().exists():
+        pytest.skip(f"no launcher for {platform.machine()}")
+    before = spawner().launches
+    spawner().launches = kind == "launcher"
+    yield
+    spawner().launches = before
+
+
 def ours(kind: str, words: list[str], cell: Cell) -> dict[str, Any] | str:
     try:
-        if kind == "program":
-            ran = cell.program([*words, *PROBE])
-        else:
+        if kind == "python":
             ran = cell.python(words, lambda: json.dumps(probe.facts()))
+        else:
+            with helper(kind):
+                ran = cell.program([*words, *PROBE])
     except StepError as error:
         return os.strerror(error.number)
     assert ran.result.ok, ran.err
@@ -128,7 +154,7 @@ def of_no_interest(facts: dict[str, Any] | str) -> dict[str, Any] | str:
     return facts
 
 
-@pytest.mark.parametrize("kind", ["program", "python"])
+@pytest.mark.parametrize("kind", ["launcher", "fork", "python"])
 @pytest.mark.parametrize(("target", "line"), CASES)
 def test_as_the_program_does(target: str, line: str, kind: str, targets: dict[str, int]) -> None:
     if " -e" in line and "--env" not in subprocess.getoutput("nsenter --help"):
@@ -140,6 +166,73 @@ def test_as_the_program_does(target: str, line: str, kind: str, targets: dict[st
     for fenced in (True, False):
         cell = Cell(read=read_nsenter, fenced=fenced)
         assert of_no_interest(ours(kind, ["--strict", *words], cell)) == expected
+
+
+# Each is refused of one target or another, by Linux or because there is no such file.
+REFUSED = (
+    "-n/nowhere | -n/etc/passwd | -n/proc/{pid}/ns/uts | -u/proc/{pid}/ns/uts -n/nowhere"
+    " | -u -r/nowhere | -u -w/nowhere | -u -w/etc/passwd | -u -r/etc/passwd | -u -W/nowhere"
+    " | -U -n -m -S 5 | -U -G 7 | -a | -U | -n -u | -m"
+)
+
+
+def refusal(line: str, pid: int) -> tuple[str, int, str | None] | None:
+    """The step, errno and path of a refused line."""
+    words = ["-t", str(pid), *line.strip().format(pid=pid).split(" ")]
+    try:
+        Cell(read=read_nsenter).program(["--strict", *words, "true"])
+    except StepError as error:
+        return error.step.label, error.number, error.path
+    return None
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_refusal_is_told_alike_by_the_launcher_and_by_python(
+    target: str, targets: dict[str, int]
+) -> None:
+    told = []
+    for kind in ("launcher", "fork"):
+        with helper(kind):
+            told.append({line: refusal(line, targets[target]) for line in REFUSED.split("|")})
+    assert told[0] == told[1]
+    assert any(told[0].values())
+
+
+@pytest.mark.parametrize("kind", ["launcher", "fork"])
+def test_a_program_cell_for_a_pid_that_is_another_process_now(
+    kind: str, targets: dict[str, int]
+) -> None:
+    dead = subprocess.Popen(["true"])
+    while life_of(dead.pid)[1]:
+        pass
+    alive = targets["user"]
+    start, _ = life_of(alive)
+    cell = Cell(read=read_nsenter)
+    plan, group = cell.plan(["-t", str(alive), "-U", *KEEP.split(), "true"], Exec(argv=("true",)))
+
+    def into(pid: int, began: int) -> Ran:
+        changed = [
+            replace(step, pid=pid, start=began) if isinstance(step, Join) else step
+            for step in plan.steps
+        ]
+        return cell.run(replace(plan, steps=tuple(changed)), group)
+
+    with helper(kind):
+        assert into(alive, start).result.ok
+        for pid, began in ((alive, start + 1), (dead.pid, 0)):
+            with pytest.raises(StepError, match="No such process") as refused:
+                into(pid, began)
+            assert (refused.value.step.name, refused.value.path) == ("setns", f"/proc/{pid}")
+    dead.wait()
+
+
+@needs(a_group)
+def test_the_launcher_does_what_enters_a_whole_process(targets: dict[str, int]) -> None:
+    """Else all of these would compare Python with itself."""
+    words = ["-t", str(targets["all"]), "-a", *KEEP.split(), "-r", "-w", "true"]
+    plan, _ = Cell(read=read_nsenter).plan(words, Exec(argv=("true",)))
+    taken = surroundings()
+    assert launch_order(plan.steps, taken, taken, tty=False) is not None
 
 
 def test_a_pid_that_is_another_process_now() -> None:

@@ -1,7 +1,8 @@
 /*
- * The launcher of a program cell: makes the system calls of its plan, and becomes the program.
+ * The launcher of a program cell: makes the system calls of its plan, and becomes the program; or
+ * the init of a box.
  *
- * Freestanding and of 3 kB, because what Python would be here, a fork of the spawner, costs 2 ms a
+ * Freestanding and of 5 kB, because what Python would be here, a fork of the spawner, costs 2 ms a
  * cell: pages copied on write, and their end.  `make init` builds it.  It is told everything as
  * data by nsmagic/run/launchorder.py, where the layout is written down; 3 is the socket to the
  * spawner, on which the order comes with the descriptors of channel, stdin, stdout, stderr and
@@ -15,7 +16,8 @@ typedef unsigned long u64;
 enum {
 	READ = 0, WRITE = 1, OPEN = 2, CLOSE = 3, IOCTL = 16, PAUSE = 34, SENDTO = 44,
 	RECVMSG = 47, CLONE = 56, EXECVE = 59, FCNTL = 72, FCHDIR = 81, SETSID = 112, PRCTL = 157,
-	CLOCK_GETTIME = 228, EXIT = 231, DUP2 = 33, CLONE3 = 435,
+	CLOCK_GETTIME = 228, EXIT = 231, DUP2 = 33, CLONE3 = 435, OPENAT = 257,
+	SIGACTION = 13, SIGPROCMASK = 14, CHDIR = 80, MEMFD_CREATE = 319, EXECVEAT = 322,
 };
 
 static long call(long number, long a, long b, long c, long d, long e, long f)
@@ -33,21 +35,32 @@ static long call(long number, long a, long b, long c, long d, long e, long f)
 #error "the numbers of system calls here and in launchorder.py are those of x86-64"
 #endif
 
+#include "init.h"
+
 #define CALL(number, a, b, c) call(number, (long)(a), (long)(b), (long)(c), 0, 0, 0)
 
-enum { ORDERS = 3, FDS = 5, SIGCHLD = 17, SIGKILL = 9, SET_PDEATHSIG = 1, SET_NAME = 15 };
-enum { ENOENT = 2, EINTR = 4, ENOEXEC = 8, ENOTDIR = 20, NOSIGNAL = 0x4000 };
-enum { O_WRONLY = 1, O_PATH = 0x200000, O_CLOEXEC = 0x80000, CLOEXEC_CMSG = 0x40000000 };
+enum { ORDERS = 3, FDS = 5, SLOTS = 16, SIGCHLD = 17, SIGKILL = 9, SET_PDEATHSIG = 1 };
+enum { ENOENT = 2, ESRCH = 3, EINTR = 4, ENOEXEC = 8, ENOTDIR = 20, NOSIGNAL = 0x4000 };
+enum { O_WRONLY = 1, O_CLOEXEC = 0x80000, CLOEXEC_CMSG = 0x40000000 };
 enum { CLONE_PARENT = 0x8000, TIOCSCTTY = 0x540e, F_SETFD = 2 };
+enum { MFD_CLOEXEC = 1, AT_EMPTY_PATH = 0x1000, SIG_BLOCK = 0, MOST_FDS = 64 };
 #define CLONE_INTO_CGROUP 0x200000000UL
 
 /* What stands in the place of a system call's number. */
-enum { NOTHING = 0x10000, WRITE_FILE, FORK };
+enum { NOTHING = 0x10000, WRITE_FILE, FORK, CHECK_PROCESS };
 /* The index of a call that belongs to no step, and that nobody hears of. */
 #define BEFORE 0xffffffff
 
-struct order { u32 size, calls, argv, script, environment, paths, body, shown, tty, unused; };
-struct step { u32 number, tolerated, index, path, strings, unused; long arguments[5]; };
+/* `tolerated` has an errno in each byte, or is EVERY.  `strings` and `slots` say, a bit for each,
+ * which arguments are offsets, and which are kept results.  `kept` is where the result is kept, and
+ * `unless` how many calls before this one the call stands whose success makes it needless; both 0
+ * for none. */
+struct order { u32 size, calls, argv, script, environment, paths, body, shown, tty, box; };
+struct step {
+	u32 number, tolerated, index, path, strings, slots, kept, unless, done, unused;
+	long arguments[5];
+};
+#define EVERY 0xffffffff
 
 /* The order: offsets in it count from its start.  Only what is written takes memory. */
 static char base[8 << 20] __attribute__((aligned(16)));
@@ -58,6 +71,9 @@ static u32 length;
 static char spent[2048];     /* milliseconds of each step, as JSON without its brackets */
 static u32 spent_length;
 static struct { u64 size; int level, type, fds[FDS + 1]; } rights;
+static long slots[SLOTS];    /* what calls returned, mostly descriptors */
+
+static const u64 by_default[4]; /* a struct sigaction */
 
 static void end(int status)
 {
@@ -188,16 +204,13 @@ static long write_file(const char *path, const char *content)
 	return result < 0 ? result : 0;
 }
 
-/* Go on as a child of our parent, born into `cgroup` if there is one; we are killed by it. */
-static long fork_here(const char *cgroup)
+/* Go on as a child of our parent, born into `cgroup` unless that is -1; we are killed by it. */
+static long fork_here(long cgroup)
 {
-	long pid, fd = -1;
-	if (cgroup) {
+	long pid;
+	if (cgroup >= 0) {
 		u64 words[11] = { CLONE_PARENT | CLONE_INTO_CGROUP };
-		fd = CALL(OPEN, cgroup, O_PATH | O_CLOEXEC, 0);
-		if (fd < 0)
-			return fd;
-		words[10] = fd;
+		words[10] = cgroup;
 		pid = CALL(CLONE3, words, sizeof words, 0);
 	} else {
 		pid = call(CLONE, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0, 0);
@@ -210,10 +223,36 @@ static long fork_here(const char *cgroup)
 		for (;;) /* an end of ours could be seen before the word */
 			CALL(PAUSE, 0, 0, 0);
 	}
-	if (fd >= 0)
-		CALL(CLOSE, fd, 0, 0);
 	heir = pid == 0;
 	return pid;
+}
+
+/* Whether the process is alive, and the one that began then, proc_pid_stat(5); a `start` of 0 is
+ * any.  ESRCH if not.  A zombie with other threads is one whose first thread has ended. */
+static long check_process(long pidfd, long directory, u64 start)
+{
+	enum { STATE = 0, THREADS = 17, START = 19 };
+	char stat[1024];
+	u64 numbers[START + 1] = { 0 };
+	if (pidfd < 0 || directory < 0)
+		return -ESRCH;
+	long fd = call(OPENAT, directory, (long)"stat", O_CLOEXEC, 0, 0, 0);
+	if (fd < 0)
+		return fd == -ENOENT ? -ESRCH : fd;
+	long size = CALL(READ, fd, stat, sizeof stat), at = size;
+	CALL(CLOSE, fd, 0, 0);
+	while (at > 0 && stat[at - 1] != ')') /* its name may hold more of them */
+		at--;
+	long state = at + 1;
+	for (long field = -1; at < size && field <= START; at++) {
+		if (stat[at] == ' ')
+			field++;
+		else if (field >= 0 && field <= START)
+			numbers[field] = numbers[field] * 10 + stat[at] - '0';
+	}
+	if (state >= size || ((stat[state] == 'Z' || stat[state] == 'X') && numbers[THREADS] <= 1))
+		return -ESRCH;
+	return start && start != numbers[START] ? -ESRCH : 0;
 }
 
 static long make(const struct step *step)
@@ -221,28 +260,48 @@ static long make(const struct step *step)
 	long a[5];
 	for (int i = 0; i < 5; i++) {
 		a[i] = step->arguments[i];
-		if (step->strings >> i & 1 && a[i])
+		if (step->strings >> i & 1)
 			a[i] += (long)base;
+		if (step->slots >> i & 1)
+			a[i] = slots[a[i]];
 	}
-	if (step->number == NOTHING)
+	switch (step->number) {
+	case NOTHING:
 		return 0;
-	if (step->number == WRITE_FILE)
+	case WRITE_FILE:
 		return write_file((char *)a[0], (char *)a[1]);
-	if (step->number == FORK)
-		return fork_here((char *)a[0]);
+	case FORK:
+		return fork_here(a[0]);
+	case CHECK_PROCESS:
+		return check_process(a[0], a[1], a[2]);
+	}
 	return call(step->number, a[0], a[1], a[2], a[3], a[4], 0);
+}
+
+static int tolerates(const struct step *step, u32 error)
+{
+	for (int i = 0; i < 32; i += 8)
+		if ((step->tolerated >> i & 0xff) == error)
+			return 1;
+	return step->tolerated == EVERY;
 }
 
 static void make_all(const struct order *order)
 {
-	const struct step *step = (struct step *)(base + sizeof *order);
+	struct step *step = (struct step *)(base + sizeof *order);
 	const struct step *last = step + order->calls;
 	while (step < last) {
 		u32 index = step->index;
 		u64 start = now();
 		for (; step < last && step->index == index; step++) {
+			step->done = step->unless && (step - step->unless)->done;
+			if (step->done)
+				continue;
 			long result = make(step);
-			if (result >= 0 || -result == step->tolerated)
+			if (step->kept)
+				slots[step->kept - 1] = result;
+			step->done = result >= 0;
+			if (step->done || tolerates(step, -result))
 				continue;
 			if (index == BEFORE)
 				end(255);
@@ -317,11 +376,42 @@ static long execute(const struct order *order)
 	return kept ? kept : last;
 }
 
+/* The init as a program, so that it goes by its name, has its environment and least memory. */
+__asm__(".pushsection .rodata\n"
+	"init: .incbin \"" INIT_FILE "\"\n"
+	"init_end: .popsection");
+extern const char init[], init_end[];
+
+/* Must be had before the steps: later there may be no memory for it, or no leave. */
+static long open_init(void)
+{
+	long fd = CALL(MEMFD_CREATE, "nsmagic-init", MFD_CLOEXEC, 0);
+	CALL(WRITE, fd, init, init_end - init);
+	return fd;
+}
+
+/* Be the init, with nothing open and no directory of the notebook held. */
+static void keep_box(const struct order *order, long program)
+{
+	u64 waited = WAITED;
+	call(SIGPROCMASK, SIG_BLOCK, (long)&waited, 0, 8, 0, 0);
+	CALL(CHDIR, "/", 0, 0);
+	for (int i = 0; i < 3; i++)
+		CALL(CLOSE, i, 0, 0);
+	call(EXECVEAT, program, (long)"", (long)pointers(order->argv),
+	     (long)pointers(order->environment), AT_EMPTY_PATH, 0);
+	for (int i = 3; i < MOST_FDS; i++) /* SELinux: be what it does, in what memory we have */
+		CALL(CLOSE, i, 0, 0);
+	keep();
+}
+
 __attribute__((force_align_arg_pointer)) void _start(void)
 {
 	CALL(PRCTL, SET_PDEATHSIG, SIGKILL, 0);
 	CALL(PRCTL, SET_NAME, "nsmagic-launch", 0);
 	CALL(FCNTL, ORDERS, F_SETFD, 1);
+	for (int i = 32; i < 34; i++) /* glibc's own, which its posix_spawn(3) leaves ignored */
+		call(SIGACTION, i, (long)by_default, 0, 8, 0, 0);
 	struct order *order = receive();
 	channel = rights.fds[0];
 	if (CALL(FCHDIR, rights.fds[4], 0, 0) < 0)
@@ -330,6 +420,7 @@ __attribute__((force_align_arg_pointer)) void _start(void)
 		CALL(DUP2, rights.fds[1 + i], i, 0);
 	for (int i = 1; i < FDS; i++)
 		CALL(CLOSE, rights.fds[i], 0, 0);
+	long program = order->box ? open_init() : -1;
 	make_all(order);
 	be_noted();
 	CALL(SETSID, 0, 0, 0);
@@ -339,5 +430,7 @@ __attribute__((force_align_arg_pointer)) void _start(void)
 	say(spent);
 	say("]}");
 	send(channel);
+	if (order->box)
+		keep_box(order, program);
 	refuse(order->body, execute(order), order->shown);
 }
