@@ -33,11 +33,7 @@ _CAPABILITIES: Final = 64  # bits in a set
 
 def effective_capabilities() -> int:
     """Return the calling thread's effective capability set as a bit mask, capabilities(7)."""
-    with open("/proc/thread-self/status", encoding="ascii", errors="replace") as status:
-        for line in status:
-            if line.startswith("CapEff:"):
-                return int(line.split()[1], 16)
-    raise OSError(2, "no CapEff line", "/proc/thread-self/status")
+    return _capabilities()[0]
 
 
 def keep_capabilities() -> None:

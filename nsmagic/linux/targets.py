@@ -28,19 +28,19 @@ def read_target(enter: Enter, boxes: Mapping[int, str], proc: str = "/proc") -> 
         return None
     pid = find_pid(enter.target, boxes, proc)
     try:
-        return _read(enter.target, pid, proc)
+        return _read(enter, enter.target, pid, proc)
     except (FileNotFoundError, ProcessLookupError):  # it may end while we look
         raise WishError(f"there is no process {pid}") from None
 
 
-def _read(word: str, pid: int, proc: str) -> Target:
+def _read(enter: Enter, word: str, pid: int, proc: str) -> Target:
     start, alive = life_of(pid, proc)
     if not alive:
         raise ProcessLookupError
     own, theirs = read_links(f"{proc}/self"), links_of(pid, proc)
     target = Target(
         pid=pid, start=start, box="" if word.isdecimal() else word,
-        differs=_different(own, theirs), cgroup=_cgroup(proc, pid),
+        differs=_different(own, theirs), cgroup=_cgroup(proc, pid) if enter.join_cgroup else None,
         rooted=not Path(f"{proc}/{pid}/root/").samefile("/"),
     )  # fmt: skip
     return _with_ids(target, proc)

@@ -42,7 +42,7 @@ class Order:
         """Read what the plan must know; WishError where the name is taken."""
         name, ours = request.ours.name, request.ours
         assert name is not None
-        taken = boxes().living().get(name)
+        taken = boxes().get(name)
         if taken is not None and not ours.replace:
             sign = "%" if request.body is None else "%%"
             line = request.head.splitlines()[0].removeprefix(f"{sign}{request.magic}")
@@ -83,7 +83,7 @@ class Order:
 
     def make(self, button: StopButton, explained: ExplainView | None) -> Box:
         """Make the box; raises what was refused, and then nothing of it is left."""
-        if self.name in boxes().living():
+        if boxes().get(self.name) is not None:
             boxes().remove(self.name)
         setup = Setup(self.name, self.plan, self.group, self.planned)
         button.aim(setup.interrupt)

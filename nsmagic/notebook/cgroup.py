@@ -166,7 +166,7 @@ def _find(name: str) -> LiveGroup:
             return others[name]
     from nsmagic.run.boxes import boxes
 
-    if name in boxes().living():
+    if boxes().get(name) is not None:
         raise WishError(
             f"the box {name!r} has no limits, and so no group for %cgroup",
             hint="%%cgroup above the cell that makes the box gives it some: %%cgroup mem=64M",

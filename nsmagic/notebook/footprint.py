@@ -39,12 +39,16 @@ class Footprint:
     left: int = 0
 
     @classmethod
-    def begin(cls, title: str, unshared: frozenset[str], *, shares_mounts: bool = False) -> Self:
+    def begin(
+        cls, title: str, unshared: frozenset[str], *, shares_mounts: bool = False,
+        joined: frozenset[str] = frozenset(),
+    ) -> Self:  # fmt: skip
         """Note how things are before the cell's first process exists.
 
-        With `shares_mounts` what it mounts in its own namespace can come back to ours.
+        With `shares_mounts` what it mounts in its own namespace can come back to ours, as it can
+        from the one of those that are `joined`; all of these are others than ours.
         """
-        apart = unshared - {"mnt"} if shares_mounts else unshared
+        apart = (unshared - {"mnt"} if shares_mounts else unshared) | (joined - {"mnt"})
         before = read_surroundings(without=apart)
         return cls(title=title, unshared=unshared, apart=apart, before=before)
 

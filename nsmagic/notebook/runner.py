@@ -199,4 +199,4 @@ def _box_of(entering: Entering | None) -> Box | None:
         return None
     from nsmagic.run.boxes import boxes
 
-    return boxes().living().get(entering.target.box)
+    return boxes().get(entering.target.box)

@@ -161,7 +161,13 @@ class RunningCell:
         return Footprint.begin(
             title, self.made.union(*types),
             shares_mounts=bool(wish.persist) or wish.propagation in shares,
+            joined=self._joined(),
         )  # fmt: skip
+
+    def _joined(self) -> frozenset[str]:
+        """Return the types that the cell enters and that were made for its box."""
+        entered = [step.entered for step in self._plan.steps if isinstance(step, steps.Join)]
+        return frozenset().union(*entered) & (frozenset() if self.box is None else self.box.types)
 
     def _launcher(self, text: str) -> Launcher:
         ours = self._request.ours

@@ -138,13 +138,19 @@ class Boxes:
         self.ended: dict[str, str] = {}
         self._boxes: dict[str, Box] = {}
 
+    def get(self, name: str) -> Box | None:
+        """Return a box, None if there is none; one whose init has ended is cleared away."""
+        box = self._boxes.get(name)
+        if box is not None and not box.alive:
+            del self._boxes[name]
+            self.ended[name] = box.end()
+            return None
+        return box
+
     def living(self) -> dict[str, Box]:
         """Return the boxes by name; those whose init has ended are cleared away."""
-        for name, box in list(self._boxes.items()):
-            if not box.alive:
-                del self._boxes[name]
-                self.ended[name] = box.end()
-        return dict(self._boxes)
+        found = {name: self.get(name) for name in list(self._boxes)}
+        return {name: box for name, box in found.items() if box is not None}
 
     def names(self) -> dict[int, str]:
         """Return the names by the PID of the init; from any thread."""
@@ -152,14 +158,15 @@ class Boxes:
 
     def find(self, name: str) -> Box:
         """Return a box; WishError, which says what became of it, if there is none."""
-        living = self.living()
-        if name in living:
-            return living[name]
+        box = self.get(name)
+        if box is not None:
+            return box
         if name in self.ended:
             raise WishError(
                 f"the box {name!r} has ended: {self.ended[name]}",
                 hint="Run the cell that made it again.",
             )
+        living = self.living()
         near = or_nearest(name, living, "" if living else "; there are no boxes yet")
         raise WishError(f"no box is called {name!r}{near}", hint="%unshare --name NAME makes one.")
 
@@ -179,9 +186,12 @@ class Boxes:
         """Return what `enter` goes into, with the facts about it; WishError if it is not there."""
         if enter is None:
             return None
+        names = {}  # of that box alone: entering one takes as long among many
         if enter.target is not None and enter.into_box:
-            self.find(enter.target).refuse_frozen()
-        target = read_target(enter, self.names())
+            box = self.find(enter.target)
+            box.refuse_frozen()
+            names[box.pid] = box.name
+        target = read_target(enter, names)
         if target is not None and target.box:
             target = replace(target, wd=working_directory())
         may = bool(rights.effective_capabilities() >> rights.CAP_SETGID & 1)

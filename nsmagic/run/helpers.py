@@ -1,6 +1,6 @@
-"""The spawner's helpers: processes that wait for an order and become a program cell.
+"""The spawner's helpers: processes that wait for an order and become a program cell or a box.
 
-Most are the launcher, a program of 3 kB that the spawner executes.  A plan with steps that it
+Most are the launcher, a program of 5 kB that the spawner executes.  A plan with steps that it
 cannot do is for a fork of the spawner, in Python.
 """
 
@@ -25,17 +25,18 @@ _FORGOTTEN = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 class Helper:
     """One: first it waits for orders, then it sets one program cell up.
 
-    `launches` if it is the launcher.  `cell` is the PID that runs the program, 0 while there is
-    none; `kept` tells that the helper stays to keep the cell's tree.  `box` is the box
-    whose init it is, `inside` the one that the cell is in.
+    `pid` is its process: itself, later the cell that went on in its place.  `launches` if it is
+    the launcher.  `cell` is the PID that runs the program, 0 while there is none; `kept` tells that
+    the helper stays to keep the cell's tree.  `box` is the box whose init it is, `inside` the one
+    that the cell is in.
     """
 
+    pid: int
     orders: Channel
     launches: bool
     channel: Channel | None = None
     cell: int = 0
     kept: bool = False
-    listening: bool = True
     box: str = ""
     inside: str = ""
 
@@ -48,7 +49,7 @@ class Helper:
         self.orders.sock.sendall(memoryview(order)[sent:])
 
 
-def make_helper(launcher: int | None) -> tuple[int, Helper]:
+def make_helper(launcher: int | None) -> Helper:
     """Start one, the launcher if its file is given as a descriptor; OSError where Linux refuses."""
     ours, theirs = socket.socketpair()
     with theirs:
@@ -59,7 +60,7 @@ def make_helper(launcher: int | None) -> tuple[int, Helper]:
             raise
         if pid == 0:
             be_ready(Channel(theirs))
-    return pid, Helper(Channel(ours), launches=launcher is not None)
+    return Helper(pid, Channel(ours), launches=launcher is not None)
 
 
 def start_launcher(program: int, orders: int) -> int:

@@ -38,6 +38,7 @@ _DYING_MS: Final = 5000
 class Spawner:
     """The state of the program: helpers by PID, guards by the number of their cell.
 
+    `listening` are the helpers by the descriptor of their socket, as long as it may say something.
     `launcher` is a descriptor of the launcher's file, None where there is none.  `spare` is a
     helper without an order, of the kind that was wanted last.
     """
@@ -50,6 +51,7 @@ class Spawner:
     sweeper: int = 0
     dismissed: bool = False
     helpers: dict[int, Helper] = field(default_factory=dict)
+    listening: dict[int, Helper] = field(default_factory=dict)
     guards: dict[int | str, Guard] = field(default_factory=dict)
     unclaimed: dict[int, tuple[int, resource.struct_rusage]] = field(default_factory=dict)
 
@@ -64,9 +66,8 @@ class Spawner:
         while not self.control.closed and not self.dismissed:
             ready = self.wait()
             self.drains.serve(ready)
-            for pid, helper in list(self.helpers.items()):
-                if helper.orders.sock.fileno() in ready:
-                    self.hear(pid, helper)
+            for fd in ready & self.listening.keys():
+                self.hear(self.listening[fd])
             if wake in ready:
                 os.read(wake, 4096)
                 self.reap()
@@ -107,10 +108,11 @@ class Spawner:
 
     def make_helper(self) -> int:
         """Make a process that waits for an order; return its PID."""
-        pid, helper = make_helper(self.wanted)
-        self.helpers[pid] = helper
+        helper = make_helper(self.wanted)
+        self.helpers[helper.pid] = helper
+        self.listening[helper.orders.sock.fileno()] = helper
         self.poller.register(helper.orders.sock, select.POLLIN)
-        return pid
+        return helper.pid
 
     def take_helper(self, *, launches: bool) -> int:
         """Return the PID of a helper of that kind, the spare if it is one."""
@@ -148,19 +150,24 @@ class Spawner:
         for fd in fds[1:]:
             os.close(fd)
 
-    def hear(self, pid: int, helper: Helper) -> None:
+    def hear(self, helper: Helper) -> None:
         """Take note of the process that goes on in the place of a helper."""
         for frame in helper.orders.waiting():
             helper.cell, helper.kept = frame.data["pid"], frame.data["kept"]
-            if not helper.kept and pid not in self.unclaimed:
-                os.kill(pid, signal.SIGKILL)  # it sleeps on memory that is the cell's now
+            if not helper.kept and helper.pid not in self.unclaimed:
+                os.kill(helper.pid, signal.SIGKILL)  # it sleeps on memory that is the cell's now
             assert helper.channel is not None
             introduce(helper.cell, helper.channel)
             with suppress(BrokenPipeError):  # killed meanwhile
                 helper.orders.send("noted")
-        if helper.orders.closed and helper.listening:
-            self.poller.unregister(helper.orders.sock)
-            helper.listening = False
+        if helper.orders.closed:
+            self.listen_no_more(helper)
+
+    def listen_no_more(self, helper: Helper) -> None:
+        """Forget its socket, if that is not done."""
+        fd = helper.orders.sock.fileno()
+        if self.listening.pop(fd, None) is not None:
+            self.poller.unregister(fd)
 
     def on_guard(self, frame: Frame) -> None:
         """Remember a process (by pidfd) or a cgroup of a cell."""
@@ -192,13 +199,14 @@ class Spawner:
             while (reaped := os.wait4(-1, os.WNOHANG))[0]:
                 self.unclaimed[reaped[0]] = reaped[1:]
         self.unclaimed.pop(self.sweeper, None)
-        for pid, helper in list(self.helpers.items()):
-            if pid in self.unclaimed:
-                self.hear(pid, helper)  # its last words may still be unread
-                self.spare = 0 if pid == self.spare else self.spare
-                if helper.cell not in (0, pid) and not helper.kept:
-                    self.unclaimed.pop(pid)
-                    self.helpers[helper.cell] = self.helpers.pop(pid)
+        for pid in self.unclaimed.keys() & self.helpers.keys():
+            helper = self.helpers[pid]
+            self.hear(helper)  # its last words may still be unread
+            self.spare = 0 if pid == self.spare else self.spare
+            if helper.cell not in (0, pid) and not helper.kept:
+                self.unclaimed.pop(pid)
+                helper.pid = helper.cell
+                self.helpers[helper.pid] = self.helpers.pop(pid)
         for pid in self.unclaimed.keys() & self.helpers.keys():
             self.tell(self.helpers.pop(pid), *self.unclaimed.pop(pid))
 
@@ -211,8 +219,7 @@ class Spawner:
             with suppress(OSError):  # the kernel may have closed its end after an error
                 helper.channel.send("status", status=status, usage=spent)
             helper.channel.close()
-        if helper.listening:
-            self.poller.unregister(helper.orders.sock)
+        self.listen_no_more(helper)
         helper.orders.close()
 
     def end_box(self, box: str) -> None:

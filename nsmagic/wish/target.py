@@ -20,8 +20,8 @@ class Target:
     `pid` is 0 for a box that does not exist yet, `start` when it started, `differs` the types of
     its namespaces that are not the notebook's own.  `uid` and `gid` are its ids as the notebook
     numbers them, `inner_uid` and `inner_gid` as its own user namespace does (None: not mapped).
-    `cgroup` is the directory of its cgroup v2.  Of a box, `rooted` tells that it has a root of its
-    own, and `wd` is the notebook's directory, to which a cell returns.
+    `cgroup` is the directory of its cgroup v2, where that is joined.  Of a box, `rooted` tells that
+    it has a root of its own, and `wd` is the notebook's directory, to which a cell returns.
     """
 
     pid: int = 0

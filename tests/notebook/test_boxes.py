@@ -130,6 +130,19 @@ def test_a_box_that_is_removed_while_a_cell_starts(notebook: KernelDriver, body:
     assert notebook.run("%box").status == "ok"
 
 
+def test_entering_one_or_making_one_asks_nothing_of_the_others(notebook: KernelDriver) -> None:
+    """Else each cell would take the longer the more boxes there are."""
+    for name in ("a", "b", "c"):
+        notebook.run(f"%unshare --name {name} --uts", raise_error=True)
+    notebook.run(
+        "from nsmagic.run.boxes import Box\nasked, alive = set(), Box.alive.fget\n"
+        "Box.alive = property(lambda box: asked.add(box.name) or alive(box))"
+    )
+    notebook.run("%nsenter -t b true\n%unshare --name d --uts true", raise_error=True)
+    assert value(notebook, "sorted(asked)") == ["b", "d"]
+    notebook.run("Box.alive = property(alive)", raise_error=True)
+
+
 def test_cells_are_processes_of_the_box(notebook: KernelDriver) -> None:
     notebook.run("import os\n%unshare --name web --pid --mount-proc", raise_error=True)
     first, second = (

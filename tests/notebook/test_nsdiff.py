@@ -137,6 +137,15 @@ def test_last_cell_that_left_nothing(ip: InteractiveShell) -> None:
     assert "nothing outside of it changed meanwhile" in report.table().text()
 
 
+def test_what_a_cell_in_a_box_cannot_change_is_not_looked_at() -> None:
+    """Its mounts may be shared with ours, so those are."""
+    joined = frozenset({"mnt", "net", "ipc"})
+    before = Footprint.begin("%nsenter -t web true", frozenset(), joined=joined).before
+    whole = Footprint.begin("%nsenter -t 1 true", frozenset()).before
+    assert whole.links
+    assert (before.links, before.ipc, before.mounts) == ({}, frozenset(), whole.mounts)
+
+
 @needs(unsharing)
 def test_last_cell_that_left_a_namespace() -> None:
     footprint = Footprint.begin("%%unshare --net", frozenset({"net"}))
