@@ -55,11 +55,6 @@ def _join(step: steps.Join) -> None:
                     each for each in left
                     if each[0] in step.types or not _enter(*each, files, last=False)
                 ]  # fmt: skip
-            if "user" in step.types:  # once in it, what is outside of it can be entered no more
-                left = [
-                    each for each in left
-                    if each[0] in step.types or not _enter(*each, files, last=False)
-                ]  # fmt: skip
             with suppress(OSError):  # EINVAL before Linux 5.8
                 syscalls.setns(pidfd, clone_flags(frozenset(step.types)))
                 left = [each for each in left if each[0] not in step.types]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -184,7 +184,8 @@ class Calls:
         """All at once, then what was refused one after another: see `nsmagic.run.joining`."""
         opened = {name: self._open(file, os.O_RDONLY) for name, file in step.files}
         yield from opened.values()
-        at_once: Call | None = None
+        entered: dict[str, Call] = {}
+        passes = list(step.in_two_passes())  # the user namespace last, and then first
         if step.types:
             process = self._open_process(step.pid)
             pidfd, directory = process[0].kept, process[1].kept
@@ -195,16 +196,14 @@ class Calls:
                 path = f"/proc/{step.pid}/ns/{name}"
                 opened[name] = Call(_OPENAT, arguments, path, kept=self._slot())
                 yield opened[name]
+            if "user" in step.types:
+                outside = [name for name, _ in passes if name not in step.types]
+                yield from _try_each(outside, opened, entered)
             flags = clone_flags(frozenset(step.types))
             at_once = Call(_SETNS, (pidfd, flags), tolerated=_EVERY)
+            entered |= dict.fromkeys(step.types, at_once)
             yield at_once
-        entered: dict[str, Call | None] = dict.fromkeys(step.types, at_once)
-        passes = list(step.in_two_passes())  # the user namespace last, and then first
-        for name, _ in passes:
-            if name != "user":
-                first = _enter(name, opened, entered.get(name), tolerated=_EVERY)
-                entered[name] = first
-                yield first
+        yield from _try_each((name for name, _ in passes if name != "user"), opened, entered)
         for name, path in sorted(passes, key=lambda each: each[0] != "user"):
             yield _enter(name, opened, entered.get(name), path=path)
 
@@ -226,8 +225,16 @@ class Calls:
     }
 
 
+def _try_each(
+    names: Iterable[str], opened: Mapping[str, Call], entered: dict[str, Call]
+) -> Iterator[Call]:
+    for name in names:
+        entered[name] = _enter(name, opened, entered.get(name), tolerated=_EVERY)
+        yield entered[name]
+
+
 def _enter(
-    name: str, opened: dict[str, Call], unless: Call | None, **how: Any,
+    name: str, opened: Mapping[str, Call], unless: Call | None, **how: Any,
 ) -> Call:  # fmt: skip
     arguments = (opened[name].kept, BY_NAME[name].flag)
     return Call(_SETNS, arguments, unless=unless, **how)
