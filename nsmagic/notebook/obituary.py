@@ -38,7 +38,7 @@ def warnings(result: Result, error: str = "") -> Iterator[str]:
     if report is None:
         return
     if report.kills and not result.out_of_memory:
-        when = "While it was stopped," if result.stopped else "The cell went on, but"
+        when = "Before it was stopped," if result.stopped else "The cell went on, but"
         yield (
             f"{when} {_whose_limit(result, report)} killed {_named(report.victims)}"
             f"{_peak(report)} ({_counted(report)})"

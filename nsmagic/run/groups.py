@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nsmagic.linux.cgroups.devices import resolved
 from nsmagic.linux.cgroups.group import Cgroup, named_group
+from nsmagic.linux.cgroups.kmsg import numbers_as_we
 from nsmagic.linux.cgroups.limiting import Reading
 from nsmagic.linux.cgroups.oom import OomCounters, read_counters, report
 from nsmagic.linux.cgroups.oomwatch import OomWatch
@@ -66,13 +67,17 @@ class LiveGroup:
         for tell in self.on_begin:
             tell(self.group)
 
-    def end(self, result: Result) -> None:
-        """Tell `result` what the counters say, while the group is still there."""
+    def end(self, result: Result, main: int = 0) -> None:
+        """Tell `result` what the counters say, while the group is still there.
+
+        `main` is the process whose status the result has, 0 where its number is not known.
+        """
         if self.watch is not None:
             self.watch.close()
             self.watch = None
         if self._before is not None and self.group.exists():
             result.limits = self.cell.limits
+            result.pid = main if numbers_as_we() else 0
             result.oom = report(self.group, self._before)
             if result.forks_refused:
                 result.pids = next(iter(self.group.limits([BY_KEY["pids"]])), None)

@@ -35,7 +35,8 @@ class Usage:
 class Result:
     """How the cell's main process ended; `status` is its wait status, waitpid(2).
 
-    `stopped` says why we ended it: `interrupted`, `timeout`, `start` or empty.  `spent` holds
+    `pid` is its number in Linux's log, 0 where we cannot tell.  `stopped` says why we ended it:
+    `interrupted`, `timeout`, `start` or empty.  `spent` holds
     milliseconds per step of the plan, `seconds` the wall time, `left` how many processes outlived
     the main one.  `limits` and `oom` are those of the cell's own cgroup and what its counters tell,
     if it had one; `all_killed` says that we did what `oomgroup` asks for, and `pids` is the limit
@@ -43,13 +44,14 @@ class Result:
     """
 
     status: int = 0
+    pid: int = 0
     stopped: str = ""
     seconds: float = 0.0
     usage: Usage = field(default_factory=Usage)
     left: int = 0
-    spent: list[float] = field(default_factory=list)
+    spent: list[float] = field(default_factory=list, repr=False)
     limits: tuple[Limit, ...] = ()
-    oom: OomReport | None = None
+    oom: OomReport | None = field(default=None, repr=False)
     all_killed: bool = False
     pids: Reading | None = None
     tracer: int = 0
@@ -85,8 +87,9 @@ class Result:
     @property
     def out_of_memory(self) -> bool:
         """Whether the OOM killer, which sends SIGKILL, ended the main process."""
-        killed = self.all_killed or (self.oom is not None and self.oom.kills > 0)
-        return killed and not self.stopped and self.killed_by == "SIGKILL"
+        if self.stopped or self.killed_by != "SIGKILL":
+            return False
+        return self.all_killed or (self.oom is not None and self.oom.may_have_killed(self.pid))
 
     @property
     def forks_refused(self) -> int:

@@ -46,6 +46,7 @@ class Sandbox:
         self._leave = leave
         self._ready = self._over = False
         self._forks = any(isinstance(step, steps.Fork) for step in plan.steps)
+        self._below_init = any(isinstance(step, steps.Init) for step in plan.steps)
         self._forked_all = not self._forks
         self._refused: StepError | None = None
         self._undo: list[Callable[[], None]] = []
@@ -111,7 +112,7 @@ class Sandbox:
             finally:
                 self._over = True
             if self._group is not None:
-                self._group.end(self.result)
+                self._group.end(self.result, 0 if self._below_init else self._tree.pid)
             stays = self._leave is not None and not self.result.stopped
             self.result.left = self._tree.clear(whole=not stays) + self._launcher.left
             self._streams.widen()

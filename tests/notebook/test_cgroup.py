@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nsmagic.linux.cgroups.kmsg import numbers_as_we
 from tests.support.groups import groups_with_limits
 from tests.support.skips import needs, probe, root_only
 
@@ -101,6 +102,17 @@ def test_a_child_that_is_killed_does_not_end_the_cell(kernel: KernelDriver) -> N
     assert run.stdout == "status 137\n"
     assert run.status == "ok"
     assert "The cell went on, but its memory limit of 64 MiB (mem=64M) killed" in notes(run)
+
+
+@root_only  # whom it was, only Linux's log tells
+def test_who_is_killed_after_its_child_was_out_of_memory_is_not_out_of_memory(
+    kernel: KernelDriver,
+) -> None:
+    if not numbers_as_we():
+        pytest.skip("Linux's log numbers processes in another way than this PID namespace")
+    run = kernel.run(f"%%cgroup mem=64M bash\n{sys.executable} -c '{EAT}'\nkill -9 $$")
+    assert "bash was killed by SIGKILL" in failure(run)
+    assert "its memory limit of 64 MiB (mem=64M) killed python" in notes(run)
 
 
 def test_a_failure_that_may_pass_is_told_too(kernel: KernelDriver) -> None:

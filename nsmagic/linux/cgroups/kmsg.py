@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 KMSG: Final = Path("/dev/kmsg")
+_FIRST_PID_NAMESPACE: Final = 0xEFFFFFFC  # PROC_PID_INIT_INO of include/linux/proc_ns.h
 _SKEW: Final = 50_000  # µs: the log has Linux's own clock, which is not quite CLOCK_MONOTONIC
 
 
@@ -36,6 +37,11 @@ def read_log(since: float, kmsg: Path = KMSG) -> list[str]:
                     found.append(text)
     finally:
         os.close(fd)
+
+
+def numbers_as_we() -> bool:
+    """Whether the log calls processes by our numbers: it has those of the first PID namespace."""
+    return Path("/proc/self/ns/pid").stat().st_ino == _FIRST_PID_NAMESPACE
 
 
 def _microseconds(head: str) -> int:

@@ -80,6 +80,13 @@ class OomReport:
     peak: int | None
     victims: tuple[Victim, ...]
 
+    def may_have_killed(self, pid: int) -> bool:
+        """Whether a process was killed, by its number in Linux's log; 0 for an unknown one."""
+        all_named = len(self.victims) == self.kills
+        if pid and all_named:
+            return any(victim.pid == pid for victim in self.victims)
+        return self.kills > 0
+
     @property
     def anon(self) -> int | None:
         """Memory of the victims' own: heaps and stacks."""
