@@ -19,7 +19,8 @@ from nsmagic.linux.processes import descendants, read_command, read_processes
 from nsmagic.linux.subjects import own_pid
 
 MARK: Final = "NSMAGIC_LAB"
-_HELPERS: Final = "nsmagic.run."  # the spawner and the keeper end by themselves, with the kernel
+# The spawner, the keeper and the launcher: they end by themselves, with the kernel.
+_HELPERS: Final = ("nsmagic.run.", "nsmagic-launch")
 _DEADLINE: Final = 2.0  # s
 _SHOWN: Final = 60  # characters of a command
 
@@ -33,7 +34,7 @@ def own_processes(word: str) -> dict[int, str]:
     for pid in processes:
         if pid != me and (pid in below or (word and _marked(pid, word))):
             command = read_command(pid) or ""
-            if _HELPERS not in command:
+            if not any(helper in command for helper in _HELPERS):
                 found[pid] = command
     return found
 

@@ -13,6 +13,7 @@ from nsmagic.labs.needs import explained, why_not
 from nsmagic.labs.progress import Progress
 from nsmagic.labs.skips import Skips
 from nsmagic.labs.verdict import Verdict, judge
+from nsmagic.notebook.jobs import Job
 from nsmagic.notebook.tables import Table
 from nsmagic.wish.errors import CheckFailed, NsmagicError, WishError
 from nsmagic.wish.lab import LabWish
@@ -106,11 +107,20 @@ class Desk:
         return guard.compare(self._started().before)
 
     def _reset(self, _: LabWish) -> Table:
-        removed = [f"box {name}" for name in self._remove_boxes(self._started())]
+        removed = [*self._end_jobs(self._started())]
+        removed += [f"box {name}" for name in self._remove_boxes(self._started())]
         removed += session.end(self._started())
         self._session, self._refused = None, {}
         self._skips.begin({})
         return shown.removed(removed)
+
+    def _end_jobs(self, started: session.Session) -> Iterator[str]:
+        """Stop cells that run in the background, so that they say they were stopped."""
+        older = {each.pid for each in started.older}
+        for value in self._variables.values():
+            if isinstance(value, Job) and value.pid and value.pid not in older:
+                yield f"cell {value.name}"
+                value.kill()
 
     def _remove_boxes(self, started: session.Session) -> Iterator[str]:
         older = {each.pid for each in started.older}

@@ -23,6 +23,7 @@ from typing import Final
 from nsmagic.labs.watched import Watched
 from nsmagic.wish.errors import NsmagicError
 
+LEAVE: Final = "make it, leave it running, and check again"
 GRADES: Final = ("a nudge", "where to read", "almost the solution")
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def load(shell: InteractiveShell) -> None:
     """Register the magic."""
     magics = LabMagics(shell, names_of_boxes)
-    for source in ("lab", "exercise", "question", "running"):
+    for source in ("lab", "exercise", "question", "guess", "running"):
         SOURCES[source] = partial(magics.offer, source)
     shell.register_magics(magics)
     shell.input_transformers_cleanup.insert(0, magics.skips)

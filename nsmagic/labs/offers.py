@@ -15,8 +15,14 @@ Offers = Iterator[tuple[str, str]]
 def offered(
     source: str, start: str, lab: str, boxes: Mapping[int, str], variables: Mapping[str, object]
 ) -> Offers:
-    """Yield what begins with `start`, and what it is; those of the lab that was started first."""
+    """Yield what begins with `start`, and what it is; those of the lab that was started first.
+
+    Of `guess` the choices of the question `start`.
+    """
     load()
+    if source == "guess":
+        asked = QUESTIONS.get(start)
+        return ((choice, asked.text) for choice in asked.choices) if asked else iter(())
     found = {
         "lab": lambda: {lab.name: lab.title for lab in LABS},
         "exercise": lambda: {

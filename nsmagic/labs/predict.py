@@ -21,7 +21,7 @@ def predict(name: str, guess: str, here: Here, progress: Progress) -> Table:
             rows=((f"{asked.text}{choices}",),
                   (Cell(text=f"%lab predict {asked.id} YOUR GUESS", mono=True),)),
         )  # fmt: skip
-    if asked.choices and guess not in asked.choices:
+    if asked.choices and not any(_same(guess, choice) for choice in asked.choices):
         near = or_nearest(guess, asked.choices)
         raise WishError(f"lab: the guess is one of {', '.join(asked.choices)}{near}")
     try:

@@ -111,6 +111,10 @@ class ProcessFacts:
         """The command line; empty for a zombie."""
         return tuple(self._read("cmdline").split("\0")[:-1])
 
+    def was_told(self, word: str) -> bool:
+        """Whether its command line has the word, be it inside of an argument."""
+        return any(word in argument for argument in self.argv)
+
     @property
     def command(self) -> str:
         """The beginning of its command line on one line, or its name where there is none."""

@@ -6,14 +6,13 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from nsmagic.labs.exercises import NotYet
+from nsmagic.labs.exercises import LEAVE, NotYet
 from nsmagic.labs.process import Gone
 from nsmagic.labs.watched import Watched
 from nsmagic.notebook.jobs import Job
 
 _BEGINS: Final = 10.0  # s
 _BETWEEN: Final = 0.02
-_LEAVE: Final = "make it, leave it running, and check again"
 
 
 def find(word: str, variables: Mapping[str, object], boxes: Mapping[int, str]) -> Watched:
@@ -23,11 +22,11 @@ def find(word: str, variables: Mapping[str, object], boxes: Mapping[int, str]) -
     """
     pid = _pid(word, variables, boxes)
     if pid <= 0:
-        raise NotYet(f"{word} has ended: {_LEAVE}")
+        raise NotYet(f"{word} has ended: {LEAVE}")
     try:
         return Watched(pid, word)
     except Gone:
-        raise NotYet(f"there is no process {pid} ({word}): {_LEAVE}") from None
+        raise NotYet(f"there is no process {pid} ({word}): {LEAVE}") from None
 
 
 def _pid(word: str, variables: Mapping[str, object], boxes: Mapping[int, str]) -> int:
@@ -37,7 +36,7 @@ def _pid(word: str, variables: Mapping[str, object], boxes: Mapping[int, str]) -
         if name == word:
             return pid
     if word not in variables:
-        raise NotYet(f"there is no box and no variable called {word} yet: {_LEAVE}")
+        raise NotYet(f"there is no box and no variable called {word} yet: {LEAVE}")
     value = variables[word]
     number = _begun(value) if isinstance(value, Job) else getattr(value, "pid", value)
     if isinstance(number, bool) or not isinstance(number, int):

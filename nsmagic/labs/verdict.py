@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from nsmagic.labs.exercises import Exercise, Here, NotYet
+from nsmagic.labs.exercises import LEAVE, Exercise, Here, NotYet
 from nsmagic.labs.process import Gone
 from nsmagic.labs.watched import Watched
 from nsmagic.notebook.tables import Cell, Column, Table, Tabled, Tone
@@ -94,6 +94,8 @@ def _look(exercise: Exercise, find: Callable[[], Watched], here: Here) -> Verdic
     try:
         it = find()
         for fact in exercise.check(it, here):
+            if not fact.true and it.state == "Z":  # a Popen that nobody waited for
+                return ended("not done yet", f"{it.name} has ended: {LEAVE}")
             if not fact.true:
                 return ended("wrong", fact.wrong, f"%lab hint {exercise.id} helps")
             facts.append(fact.right)

@@ -38,6 +38,8 @@ def _word(metavar: str, example: str, source: str, *choices: str) -> Kind:
 
 
 _EXERCISE: Final = _word("EXERCISE", "family", "exercise")
+# Looked up by its question, and not by how it begins: the choices are few.
+_GUESS: Final = _word("GUESS", "same", "guess")
 # What completion offers behind a verb, word for word.
 _BEHIND: Final = {
     "start": (_word("NAME", "01-processes", "lab"),),
@@ -125,5 +127,8 @@ def complete_lab(words: Sequence[str], source: Source, *, cell: bool) -> list[Co
     if not rest:
         return completions(LAB, words, source)
     behind = _BEHIND.get(rest[0], ())
+    if rest[0] == "predict" and len(rest) == len(behind) + 1:
+        guesses = (text for text, _ in source(_GUESS, rest[1]))
+        behind = (*behind, _word("GUESS", "", "", *guesses))
     takes = (*LAB.takes[:1], *behind) if len(rest) <= len(behind) else ()
     return completions(replace(LAB, takes=takes), words, source)

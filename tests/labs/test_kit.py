@@ -135,7 +135,10 @@ class TestMagic:
         kernel.run("%lab start 01", raise_error=True)
         kernel.run(
             "import subprocess\nfamily = 'a text'\nold = subprocess.Popen(['true']); old.wait()\n"
-            "cat = subprocess.Popen(['cat'], stdin=subprocess.PIPE)",
+            "cat = subprocess.Popen(['cat'], stdin=subprocess.PIPE)\n"
+            "dead = subprocess.Popen(['true'])\n"
+            "import os; os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)\n"
+            "told = subprocess.Popen(['sh', '-c', f'read {word[:5]}; : {word}'], stdin=-1)",
             raise_error=True,
         )
         said = {
@@ -143,14 +146,34 @@ class TestMagic:
             "on old": "old has ended",
             "on nobody": "no variable called nobody",
             "on 4194305": "there is no process 4194305",
-            "on cat": "is no argument of A, which was started as: cat",
-            f"on {value(kernel, 'cat.pid')}": "is no argument of A",
-            "on {cat.pid}": "is no argument of A",
+            "on cat": "is not in the command line of A: cat",
+            "on dead": "dead has ended",
+            f"on {value(kernel, 'cat.pid')}": "is not in the command line of A",
+            "on {cat.pid}": "is not in the command line of A",
         }
         for whom, words in said.items():
             line = f"%lab check family {whom.removeprefix('family')}"
             assert words in " ".join(text(kernel.run(line)).split()), line
+        assert "✓ A has the word" in " ".join(text(kernel.run("%lab check family on told")).split())
         kernel.run("%lab reset", raise_error=True)
+
+    def test_a_guess_is_understood_in_any_case(self, kernel: KernelDriver) -> None:
+        kernel.run("%lab start 01", raise_error=True)
+        assert "right" in text(kernel.run("%lab predict fork-list Unchanged")).split()
+        assert "nearest: unchanged" in kernel.run("%lab predict fork-list unchangd").stderr
+        kernel.run("%lab reset", raise_error=True)
+
+    def test_reset_stops_a_cell_and_leaves_our_own_helpers(self, kernel: KernelDriver) -> None:
+        kernel.run("%lab start 01", raise_error=True)
+        kernel.run("%unshare true", raise_error=True)  # the next program's launcher stands ready
+        kernel.run("%unshare --bg --proc napping sleep 500", raise_error=True)
+        removed = text(kernel.run("%lab reset"))
+        assert "cell " in removed
+        assert "playground" in removed
+        assert len(removed.splitlines()) == 4, removed  # with the title and its line
+        ended = kernel.run("napping.wait()").error
+        assert ended is not None
+        assert "was ended by kill()" in ended["evalue"]
 
     @needs(sandboxes_work)
     def test_what_is_forbidden_is_explained_as_the_doctor_does(self) -> None:

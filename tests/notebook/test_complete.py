@@ -107,6 +107,9 @@ def test_exercises_come_by_name_those_of_the_lab_first(notebook: KernelDriver) -
     assert ends(notebook, "%lab check fam") == ["family"]
     assert ends(notebook, "%lab start 0")[:2] == ["01-processes", "02-chroot"]
     assert ends(notebook, "%lab predict dotd") == ["dotdot"]
+    assert ends(notebook, "%lab predict dotdot ")[:2] == ["jail", "outside"]
+    assert ends(notebook, "%lab predict dotdot o") == ["outside"]
+    assert ends(notebook, "%lab predict my-threads 1") == []
     assert ends(notebook, "%lab check family on nap") == ["nap"]
     notebook.run("%lab start 04", raise_error=True)
     assert ends(notebook, "%lab hint ")[0] == "cable"

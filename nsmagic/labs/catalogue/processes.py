@@ -67,9 +67,9 @@ def _with(old: str, new: str) -> str:
 def family(it: Watched, here: Here) -> Iterator[Fact]:
     """A waits, B is stopped, C is a zombie."""
     yield Fact(
-        here.word in it.argv,
+        it.was_told(here.word),
         "A has the word in its command line",
-        f"the word {here.word} is no argument of A, which was started as: {it.command}",
+        f"the word {here.word} is not in the command line of A: {it.command}",
     )
     yield Fact(it.state in "SR", "A waits", f"A is in state {it.state}, and should just wait (S)")
     yield Fact(len(it.children) == 1, "A has one child", f"A has {_count(len(it.children))}")
@@ -128,9 +128,9 @@ print(crew.stdout.readline())
 def crew(it: Watched, here: Here) -> Iterator[Fact]:
     """Four threads in one process."""
     yield Fact(
-        here.word in it.argv,
+        it.was_told(here.word),
         "the word is in its command line",
-        f"the word {here.word} is no argument of it, it was started as: {it.command}",
+        f"the word {here.word} is not in its command line: {it.command}",
     )
     many = "" if it.threads == 1 else "s"
     yield Fact(it.threads == 4, "it has four threads", f"it has {it.threads} thread{many}, not 4")
