@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -95,7 +95,7 @@ def lines(report: Report, *, colour: bool = False, width: int = 100) -> Iterator
         yield ""
         yield dye("bold", "Labs")
         for lab in report.labs:
-            yield from _lab(lab, dye(lab.state, lab.state.ljust(11)), width)
+            yield from _lab(lab, tries, dye(lab.state, lab.state.ljust(11)), width)
 
 
 def _names(row: Row, tries: dict[str, str]) -> str:
@@ -105,18 +105,23 @@ def _names(row: Row, tries: dict[str, str]) -> str:
     return f"{row.names[0]}, {tries[row.names[0]]}"
 
 
-def _lab(lab: LabVerdict, state: str, width: int) -> Iterator[str]:
+def _lab(lab: LabVerdict, tries: Container[str], state: str, width: int) -> Iterator[str]:
     yield f"  {state}{lab.name}: {lab.title}"
-    for step in skipped(lab):
+    for step in skipped(lab, tries):
         yield from _hang(f"{'':13}", f"skipped: {step}", width, 13)
 
 
-def skipped(lab: LabVerdict) -> list[str]:
-    """Return the steps of a lab that do not run here, each with what it lacks."""
+def skipped(lab: LabVerdict, told: Container[str]) -> list[str]:
+    """Return the steps of a lab that do not run here, each with what it lacks.
+
+    Where what is lacking is not among the checks that are `told` above, the reason stands here.
+    """
     lacks: dict[str, list[str]] = {}
     for each in lab.missing:
-        lacks.setdefault(each.step, []).append(each.need)
-    return [f"{step} (needs {', '.join(needs)})" for step, needs in lacks.items()]
+        lacks.setdefault(each.step, []).append(
+            f"needs {each.need}" if each.need in told else each.why
+        )
+    return [f"{step} ({', '.join(needs)})" for step, needs in lacks.items()]
 
 
 def _hang(head: str, text: str, width: int, indent: int = _INDENT) -> list[str]:

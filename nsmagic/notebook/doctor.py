@@ -85,7 +85,7 @@ def table(report: Report) -> Table:
     """Return the report as a table."""
     tries = {each.name: each.tries for each in report.verdicts}
     found = [_line(row, tries) for row in rows(report.verdicts)]
-    found += [_lab_line(lab) for lab in report.labs]
+    found += [_lab_line(lab, tries) for lab in report.labs]
     return Table(
         columns=_COLUMNS, rows=tuple(_once(found)),
         above=tuple(summary(report.system, report.version)),
@@ -102,9 +102,9 @@ def _line(row: Row, tries: dict[str, str]) -> _Line:
     return row.group, state, what, row.why, row.fix
 
 
-def _lab_line(lab: LabVerdict) -> _Line:
+def _lab_line(lab: LabVerdict, tries: dict[str, str]) -> _Line:
     state = Cell(text=lab.state, tone=_TONES[lab.state])
-    steps = "; ".join(skipped(lab))
+    steps = "; ".join(skipped(lab, tries))
     why = f"skipped: {steps}" if steps else ""
     return "Labs", state, Cell(text=lab.name, tip=lab.title), why, ""
 

@@ -15,6 +15,8 @@ import pytest
 from nsmagic.doctor import examine as examining
 from nsmagic.doctor.checks import CHECKS, NAMESPACES, Check
 from nsmagic.doctor.reasons import explain
+from nsmagic.doctor.report import lab_verdict
+from nsmagic.doctor.text import skipped
 from nsmagic.linux.situation import read_situation
 from nsmagic.wish import steps
 from nsmagic.wish.circumstances import Circumstances
@@ -208,6 +210,15 @@ def test_what_hangs_is_ended_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
     check = Check(name="hang", group=NAMESPACES, tries="", trial=hang)
     verdict = examining.Examiner().examine(check, "plain")
     assert (verdict.state, verdict.why) == ("refused", "It hung and was ended.")
+
+
+def test_what_no_check_is_about_is_explained_at_the_lab() -> None:
+    met = {"nft": "nft is not installed", "memhigh": "memhigh exists on cgroup v2 only"}
+    lab = lab_verdict("06", "Limits", [("one", ["nft"]), ("two", ["memhigh"])], met)
+    assert skipped(lab, {"nft": "rules"}) == [
+        "one (needs nft)",
+        "two (memhigh exists on cgroup v2 only)",
+    ]
 
 
 @pytest.mark.linux

@@ -100,7 +100,8 @@ def missing_controller(row: Row, missing: Mapping[str, str]) -> CgroupError:
     if row.v2 is not None and row.v1 is None:
         return CgroupError(
             f"{row.key} exists on cgroup v2 only, and this machine has the {row.v2.controller} "
-            f"controller on v1: {row.instead}"
+            "controller on v1",
+            hint=f"{row.instead[:1].upper()}{row.instead[1:]}.",
         )
     side = row.v2 or row.v1
     name = "" if side is None else side.controller

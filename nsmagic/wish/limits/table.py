@@ -39,7 +39,7 @@ LIMITS: Final[tuple[Row, ...]] = (
     ),
     Row(
         key="memhigh", unit=SIZE, meaning="memory above which processes are slowed and reclaimed",
-        v2=plain("memory.high", SIZE), instead="cgroup v1 has no limit that slows down: give mem=",
+        v2=plain("memory.high", SIZE), instead="cgroup v1 has only the limit that kills, mem=",
         tightest=least,
     ),
     Row(
