@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from nsmagic.run.groups import LiveGroup
 
 _WORDS: Final = {
+    "%rootfs": "in a notebook, %rootfs",
     "this notebook": "this process", "the notebook": "the shell", "The notebook": "The shell",
 }  # fmt: skip
 # Exit statuses of env(1), chroot(1) and docker-run(1).

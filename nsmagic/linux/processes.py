@@ -164,7 +164,7 @@ def _listed(name: str, directory: int) -> Iterator[tuple[int, list[str]]]:
 
 
 def read_command(pid: int, proc: str = "/proc") -> str | None:
-    """Return the command line with spaces between its words, as lsns(8) shows it.
+    """Return the command line with spaces between its words, as lsns(8) shows it, on one line.
 
     The name alone where there is none, as for threads of Linux; None for a process that is gone.
     """
@@ -175,7 +175,7 @@ def read_command(pid: int, proc: str = "/proc") -> str | None:
         except OSError:
             return None
         if text:
-            return os.fsdecode(text[:-1].replace(b"\0", b" "))
+            return os.fsdecode(text[:-1].replace(b"\0", b" ").replace(b"\n", b" "))
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -110,4 +111,4 @@ for _magic, _help in (
     (IsolationMagics.cgroup, cgroup_help()),
     (IsolationMagics.nsenter, help_text(NSENTER)),
 ):
-    _magic.__doc__ = f"{_magic.__doc__}\n\n{_help}"
+    _magic.__doc__ = f"{inspect.getdoc(_magic)}\n\n{_help}"

@@ -223,7 +223,10 @@ def publisher_for(shell: InteractiveShell, parent: Mapping[str, Any] | None = No
 
 def dim(line: str) -> dict[str, str]:
     """The MIME bundle of a line that stands behind the cell's own output."""
-    style = "opacity:.65;white-space:pre-wrap;font-family:monospace"
+    style = (
+        "opacity:.65;white-space:pre-wrap;font-family:var(--jp-code-font-family,monospace);"
+        "font-size:var(--jp-code-font-size,inherit)"
+    )
     return {
         "text/plain": line,
         "text/html": f'<div style="{style}">{html.escape(line)}</div>',

@@ -64,6 +64,7 @@ def test_links_of_an_older_linux(tmp_path: Path) -> None:
     ("cmdline", "comm", "expected"),
     [
         (b"sh\0-c\0a b\0", b"sh\n", "sh -c a b"),
+        (b"python\0-c\0\nimport os\n\0", b"python\n", "python -c  import os "),
         (b"title without an end", b"x\n", "title without an en"),  # as lsns(8) cuts it
         (b"", b"kthreadd\n", "kthreadd"),
         (b"\xff\0", b"x\n", "\udcff"),

@@ -70,9 +70,9 @@ class MapPicture {
     const { label, width } = this;
     const y = HEAD + index * ROW;
     const change = row.was === null || row.was === row.count ? "" : ` (${row.count > row.was ? "+" : "−"}${Math.abs(row.count - row.was)})`;
-    const programs = [...new Set(Object.values(row.procs).map((text) => text.split(" ")[0].split("/").at(-1)))];
+    const programs = [...new Set(Object.values(row.procs).map((text) => text.split(" ")[0].split("/").at(-1)).filter(Boolean))];
     const counted = plural(row.count, label < 130 ? "proc" : "process", label < 130 ? "procs" : "processes") + change;
-    const below = row.kind === "held" ? "no process" : label < 170 ? counted : `${counted} · ${programs.join(", ")}`;
+    const below = row.kind === "held" ? "no process" : label < 170 || !programs.length ? counted : `${counted} · ${programs.join(", ")}`;
     const room = label - 16;
     return draw("g", {
       class: `nsm-map-label nsm-map-${row.kind || "other"}${row.isNew ? " nsm-new" : ""}`,
