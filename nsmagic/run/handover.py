@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 
 from nsmagic.linux import syscalls
 from nsmagic.run.channel import Channel
@@ -27,6 +28,11 @@ class ToParent:
         if self._channel.receive() is None:
             os._exit(255)
         syscalls.die_with_parent()  # not inherited over fork
+        # Killed before that it sent no signal, and its sockets were closed before it was dead.
+        hung_up = select.poll()
+        hung_up.register(self._channel.sock, 0)
+        if hung_up.poll(0):
+            os._exit(255)
 
 
 def die_with(parent: int) -> None:
