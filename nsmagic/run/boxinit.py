@@ -3,8 +3,8 @@
 The box ends with it: in a PID namespace of its own Linux kills the rest, elsewhere the spawner, its
 parent, does (`nsmagic.run.spawner`).  The process that did the steps of the box becomes a program
 of 1 kB that needs nothing of its root (`static/boxinit.c`).  Where there is none for this machine,
-or Linux does not let it be executed, it goes on as what it is, a fork of the spawner with 3 MB of
-its own, and does the same.
+or Linux does not let it be executed, it goes on as what it is, the launcher or a fork of the
+spawner with 3 MB of its own, and does the same.
 """
 
 from __future__ import annotations
