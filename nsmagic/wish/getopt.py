@@ -7,6 +7,7 @@ a table that says otherwise.
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -117,6 +118,7 @@ def split_line(line: str) -> tuple[str, ...]:
     if "\0" in line:
         raise WishError(f"a NUL byte ends every text in Linux and cannot be in a line: {line}")
     refuse_halves(line, "the line")
+    _refuse_unnameable(line)
     try:
         return tuple(shlex.split(line))
     except ValueError as problem:
@@ -137,6 +139,18 @@ def refuse_halves(text: str, what: str) -> None:
     except UnicodeEncodeError as problem:
         half = text[problem.start]
         raise WishError(f"{what} has half of a character, {half}, which no file can hold") from None
+
+
+def _refuse_unnameable(line: str) -> None:
+    """WishError where Python cannot give the line to Linux, as with PYTHONUTF8=0 LC_ALL=C."""
+    try:
+        os.fsencode(line)
+    except UnicodeEncodeError as problem:
+        raise WishError(
+            f"the line has {line[problem.start]}, and Python was told that Linux's names and "
+            f"arguments are {problem.encoding} here",
+            hint="Start Jupyter with PYTHONUTF8=1 or LC_ALL=C.UTF-8.",
+        ) from None
 
 
 def scan(table: Table, words: Sequence[str]) -> Scan:

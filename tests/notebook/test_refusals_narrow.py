@@ -170,3 +170,14 @@ class TestUser:
         with KernelDriver(account=as_user, env={"PATH": "/nowhere"}) as kernel:
             text = refused(kernel, "%%unshare --user --map-users=0:100000:10\n1")
         in_order(text, "newuidmap|ENOENT|not installed|apt install uidmap")
+
+
+def test_a_notebook_whose_names_are_ascii() -> None:
+    env = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    with KernelDriver(env=env) as kernel:
+        for line in ("%unshare --user echo é", "%rootfs é true", "%%chroot é\n1"):
+            run = kernel.run(line)
+            assert run.error is None, run.error
+            in_order(run.stderr, "the line has é|ascii here|PYTHONUTF8=1")
+        run = kernel.run("%%unshare --user --map-root-user\nprint('é')", raise_error=True)
+        assert run.stdout == "é\n"
