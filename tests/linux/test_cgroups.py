@@ -189,6 +189,25 @@ class TestMemory:
                 assert found.limit == 48 * MIB
                 assert found.victims == ()
 
+    @pytest.mark.parametrize("log", ["/dev/kmsg", "/nonexistent"])
+    def test_who_died_of_a_limit_below_is_not_ours(
+        self, monkeypatch: pytest.MonkeyPatch, log: str
+    ) -> None:
+        with group("mem=80M") as outer:
+            monkeypatch.setenv(VARIABLE, ":".join(str(path) for path in outer.directories))
+            with group("mem=48M", name="inner") as inner:
+                before = read_counters(outer)
+                assert python(inner, EAT)[0] == -signal.SIGKILL
+                found = report(outer, before, kmsg=Path(log))
+                assert (found.kills, found.victims, found.holder) == (0, (), None)
+            if not outer.v1:  # who has a process of its own can hold no controlled group beside it
+                return
+            assert python(outer, EAT)[0] == -signal.SIGKILL
+            found = report(outer, before, kmsg=Path(log))
+            assert found.kills == 1
+            assert found.holder in outer.directories
+            assert len(found.victims) <= 1
+
     def test_no_kill_no_report(self) -> None:
         with group("mem=64M") as made:
             before = read_counters(made)

@@ -34,12 +34,14 @@ class Victim:
     """A process that the OOM killer killed, as Linux's log tells it; sizes in bytes.
 
     `limit` is the group whose limit was hit, as a path in its hierarchy, empty when the whole
-    machine was out of memory.  `line` is Linux's own.
+    machine was out of memory; `below` when that group lies below the one asked about.  `line` is
+    Linux's own.
     """
 
     pid: int
     name: str
     limit: str
+    below: bool = False
     anon: int
     file: int
     shmem: int
@@ -125,8 +127,8 @@ def memory_of(group: Cgroup) -> tuple[Path | None, tuple[str, ...], str]:
     if "memory" in group.v1:
         return group.v1["memory"], ("memory.failcnt", "memory.memsw.failcnt"), ""
     if group.v2 is not None and (group.v2 / "memory.events").exists():
-        # Linux 5.2; memory.events counts below too.
-        return group.v2, ("memory.events.local",), "max"
+        # Linux 5.2; memory.events counts below too.  `max` also counts what reclaim could mend.
+        return group.v2, ("memory.events.local",), "oom"
     return None, (), ""
 
 
@@ -154,11 +156,16 @@ def report(group: Cgroup, before: OomCounters, *, kmsg: Path = KMSG) -> OomRepor
     """Return what happened since `before`; ask while the group still exists."""
     after = read_counters(group)
     kills = (after.kills or 0) - (before.kills or 0)
-    victims = read_victims(group, since=before.at, kmsg=kmsg) if kills else ()
+    listed = read_victims(group, since=before.at, kmsg=kmsg) if kills else ()
+    victims = tuple(victim for victim in listed if not victim.below)
     with Sampler(group, [METRIC["mem.peak"]]) as sampler:
         sample = sampler.sample()
     peak = None if sample is None else sample["mem.peak"]
     holder = _holder(before, after, victims)
+    if "memory" not in group.v1:  # v2 counts the kills of groups below too
+        kills -= len(listed) - len(victims)
+        if not listed and holder is None and (after.ooms or 0) > (before.ooms or 0):
+            kills = 0  # no log to read, but somebody's limit, and none of those from here up
     return OomReport(
         before=before, after=after, kills=kills, victims=victims, holder=holder,
         limit=_limit(holder), peak=None if peak is None else int(peak),
@@ -213,10 +220,12 @@ def read_victims(group: Cgroup, *, since: float, kmsg: Path = KMSG) -> tuple[Vic
                 limits[int(summary["pid"])] = summary["limit"] or ""
         elif (killed := _KILLED.search(line)) and int(killed["pid"]) in limits:
             anon, file, shmem = (int(killed[name]) * 1024 for name in ("anon", "file", "shmem"))
+            limit = limits[int(killed["pid"])]
             found.append(
                 Victim(
-                    pid=int(killed["pid"]), name=killed["name"], limit=limits[int(killed["pid"])],
-                    anon=anon, file=file, shmem=shmem, line=line,
+                    pid=int(killed["pid"]), name=killed["name"], limit=limit, line=line,
+                    below=bool(folders & set(limit.split("/")[:-1])),
+                    anon=anon, file=file, shmem=shmem,
                 )
             )  # fmt: skip
     return tuple(found)
