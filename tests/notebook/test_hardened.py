@@ -218,6 +218,9 @@ def test_a_cell_in_it_is_told_whose_filter_refuses_it_a_namespace() -> None:
         doctor = (kernel.run("%nsmagic doctor").result or {})["text/plain"]
         assert "a box with --profile of nsmagic" in doctor
         assert "docker run -" not in doctor  # which would change nothing
+        text = "\n".join((kernel.run("%%cgroup mem=64M\n1").error or {})["traceback"])
+        assert "nsmagic kernel isolate ... --cgroup" in text
+        assert "docker" not in text
 
 
 def test_interrupt_restart_and_sigkill_as_in_any_box() -> None:

@@ -10,6 +10,7 @@ from typing import Final
 
 from nsmagic.linux.cgroups.candidates import PLAIN, SYSTEMD, Candidate
 from nsmagic.linux.cgroups.hierarchies import Hierarchies, words
+from nsmagic.linux.environment import container
 from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.limits import Row
 
@@ -55,6 +56,11 @@ def no_place(
 
 def _container() -> str:
     """Return how to start the container so that its cgroups may be written."""
+    if container() == "profile":
+        return (
+            "This kernel is in a box with --profile, where cgroups are read-only: limit it whole, "
+            'nsmagic kernel isolate ... --cgroup "mem=512M", or take a kernel without'
+        )
     if "KUBERNETES_SERVICE_HOST" in os.environ:
         return (
             "Start the pod with: securityContext: {privileged: true}.  On a public service such as "
