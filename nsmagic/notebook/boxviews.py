@@ -10,6 +10,7 @@ from typing import Final
 from nsmagic.linux.facts import Facts
 from nsmagic.linux.mountinfo import MountLine, read_mountinfo
 from nsmagic.linux.processes import Process, read_command, read_processes
+from nsmagic.notebook.failures import NOT_SHOWN, one_line_if_stopped
 from nsmagic.notebook.nsdiff import compare
 from nsmagic.notebook.tables import WIDTH, Cell, Column, Table, Tabled
 from nsmagic.run.boxes import Box
@@ -62,6 +63,7 @@ class BoxView:
     def __repr__(self) -> str:
         return self.text()
 
+    @one_line_if_stopped(NOT_SHOWN)
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {"text/plain": self.text(), "text/html": "".join(p.html() for p in self.parts)}
 

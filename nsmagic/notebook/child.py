@@ -182,6 +182,7 @@ class ChildShell:
                 error.add_note(_FILES_HINT)
             if self._other_root:
                 otherroot.explain(error)
+            interpreter.end_in_the_cell(error)
             if not isinstance(error, SystemExit):
                 show(exc_tuple, *args, **options)
 

@@ -16,6 +16,7 @@ from typing import Final
 import nsmagic
 from nsmagic.doctor.report import LabVerdict, Report, from_json
 from nsmagic.doctor.text import WORDS, Row, lines, rows, skipped, summary
+from nsmagic.notebook.failures import NOT_SHOWN, one_line_if_stopped
 from nsmagic.notebook.tables import Cell, Column, Table, Tone
 from nsmagic.wish.errors import NsmagicError, WishError
 
@@ -75,6 +76,7 @@ class DoctorCard:
     def __init__(self, report: Report) -> None:
         self.report = report
 
+    @one_line_if_stopped(NOT_SHOWN)
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {
             "text/plain": "\n".join(lines(self.report)), "text/html": table(self.report).html()

@@ -13,6 +13,7 @@ from IPython.core.error import UsageError
 from nsmagic.run.result import Result
 from nsmagic.wish.errors import CellFailed, NsmagicError, WishError
 
+NOT_SHOWN: Final = "it was not shown"  # while IPython displayed what a magic had returned
 _RED, _OFF = "\x1b[31m", "\x1b[0m"
 
 
@@ -95,19 +96,27 @@ def details(result: Result) -> str:
 
 
 @contextmanager
+def one_line_if_stopped(line: str) -> Generator[None]:
+    """Show an interrupt as `line`, unless it knows better, without a traceback of ours."""
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        if not hasattr(stopped, "_render_traceback_"):
+            _show_as(stopped, [f"{_RED}Interrupted{_OFF}: {line}"])
+        raise
+
+
+@contextmanager
 def one_message() -> Generator[None]:
     """Turn errors of the library into one short message without a traceback of ours."""
     try:
-        yield
+        with one_line_if_stopped("the cell had not begun"):  # there is no process to stop yet
+            yield
     except WishError as error:
         raise UsageError(_with_hint(str(error), error.hint)) from None
     except NsmagicError as error:
         if not hasattr(error, "_render_traceback_"):
             _show_as(error, _lines(error))
-        raise
-    except KeyboardInterrupt as stopped:
-        if not hasattr(stopped, "_render_traceback_"):  # before there was a process to stop
-            _show_as(stopped, [f"{_RED}Interrupted{_OFF}: the cell had not begun"])
         raise
     except OSError as error:
         failed = _not_begun(error)

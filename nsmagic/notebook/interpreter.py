@@ -13,8 +13,12 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, TextIO
+from pathlib import Path
+from typing import Any, Final, TextIO
 
+import nsmagic
+
+_OURS: Final = f"{Path(nsmagic.__file__).parent}/"
 _STREAM_METHODS = ("write", "writelines", "flush", "fileno", "isatty")
 
 
@@ -34,6 +38,20 @@ class Writer(io.TextIOWrapper):
         if "\n" not in text:
             self.flush()
         return count
+
+
+def end_in_the_cell(error: BaseException | None) -> None:
+    """Cut our own frames off the end of a traceback: a cell knows that it called print(), not us.
+
+    IPython never hides the last frame, whatever `__tracebackhide__` says.
+    """
+    last, step = None, None if error is None else error.__traceback__
+    while step is not None:
+        if not step.tb_frame.f_code.co_filename.startswith(_OURS):
+            last = step
+        step = step.tb_next
+    if last is not None:
+        last.tb_next = None
 
 
 class DeferredInterrupt:

@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Final, Self, overload
 
 from nsmagic.linux.lsns import Line, Row
+from nsmagic.notebook.failures import NOT_SHOWN, one_line_if_stopped
 from nsmagic.notebook.tables import WIDTH, Cell, Column, Table
 from nsmagic.wish.errors import NsmagicError, WishError
 from nsmagic.wish.lsns import COLUMN_BY_NAME, COLUMN_NAMES, ListColumn, LsnsWish
@@ -80,6 +81,7 @@ class Listing(Sequence[Row]):
     def __repr__(self) -> str:
         return self.text()
 
+    @one_line_if_stopped(NOT_SHOWN)
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         if self._wish.json:
             return {"text/plain": self.text(), "application/json": self.data()}

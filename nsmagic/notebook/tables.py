@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Final, Literal
 
+from nsmagic.notebook.failures import NOT_SHOWN, one_line_if_stopped
 from nsmagic.widgets.colours import colour
 from nsmagic.wish.printing import printable
 
@@ -60,6 +61,7 @@ class Table:
         """Return the table as a MIME bundle; `width` is in characters, for the text."""
         return {"text/plain": self.text(width), "text/html": self.html()}
 
+    @one_line_if_stopped(NOT_SHOWN)
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return self.bundle()
 
@@ -116,6 +118,7 @@ class Tabled:
     def __repr__(self) -> str:
         return self.table().text()
 
+    @one_line_if_stopped(NOT_SHOWN)
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return self.table().bundle()
 

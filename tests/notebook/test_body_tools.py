@@ -179,3 +179,26 @@ def test_what_fails_inside_of_print_is_shown_without_us(kernel: KernelDriver) ->
     text = "\n".join(error["traceback"])
     assert "return" in text
     assert "nsmagic/" not in text
+
+
+def test_what_fails_in_a_stream_ends_in_the_cell(kernel: KernelDriver) -> None:
+    error = kernel.run(
+        "%%unshare --user --map-root-user --uts\nimport sys\nsys.stdout.write(1)"
+    ).error
+    assert error is not None
+    text = "\n".join(error["traceback"])
+    assert "TypeError" in text
+    assert "nsmagic/" not in text
+
+
+@pytest.mark.parametrize("line", ["lsns", "box"])
+def test_a_table_that_is_interrupted_while_it_is_shown(line: str, kernel: KernelDriver) -> None:
+    stop = "import signal\nfrom nsmagic.notebook import tables\nhtml = tables.Table.html\n"
+    stop += "tables.Table.html = lambda _: signal.raise_signal(signal.SIGINT)"
+    kernel.run(stop, raise_error=True)
+    error = kernel.run(f"%{line}").error
+    kernel.run("tables.Table.html = html", raise_error=True)
+    assert error is not None
+    assert error["ename"] == "KeyboardInterrupt"
+    assert len(error["traceback"]) == 1
+    assert error["traceback"][0].endswith("it was not shown")
