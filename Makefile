@@ -72,8 +72,8 @@ packages:
 	@$(call debian,/usr/bin/chromium:chromium strace:strace newuidmap:uidmap unshare:util-linux \
 	  ip:iproute2 bwrap:bubblewrap setpriv:util-linux ps:procps zsh:zsh)
 
-# Most of a test is waiting for a process, so two run at once; a file's tests stay together.
-WORKERS ?= 2
+# Most of a test is waiting for a process: three run at once on two CPUs.  A file's stay together.
+WORKERS ?= 3
 PYTEST_ALL = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # A test that fails is run once more by itself: on a busy machine a deadline may pass.  What fails

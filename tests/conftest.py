@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     OpenNotebook = Callable[..., Lab]
 
+LONG = ("vm", "torture", "browser")  # marks, the longest first
 PRIVATE = {
     "HOME": "home",  # an interactive shell reads .bashrc there, Jupyter looks for kernels
     "TMPDIR": "tmp",
@@ -57,8 +58,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest: a file's tests stay together, and the other worker would wait."""
-    items.sort(key=lambda item: not any(map(item.get_closest_marker, ("vm", "torture"))))
+    """Begin with the longest: a file's tests stay together, and the other workers would wait.
+
+    A page takes its time where others run too, and each wait for it has a limit of its own.
+    """
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in LONG])
+    for item in items:
+        if item.get_closest_marker("browser") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(300))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

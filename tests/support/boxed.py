@@ -72,7 +72,7 @@ def descendants(pid: int) -> dict[int, str]:
     return found
 
 
-def wait_for_end(pid: int, seconds: float = 5) -> bool:
+def wait_for_end(pid: int, seconds: float = 30) -> bool:
     """Whether a process ends within `seconds`."""
     try:
         descriptor = os.pidfd_open(pid)

@@ -24,7 +24,7 @@ from nsmagic.run.ledger import read_entries
 from nsmagic.wish.namespaces import NAMESPACES
 
 MARK = f"NSMAGIC_TEST_ID={os.getpid()}-{time.time_ns()}"
-DEADLINE = 2.0  # s; Linux tears network namespaces down asynchronously
+DEADLINE = 10.0  # s; Linux tears network namespaces down asynchronously
 TICK = 0.02  # s; for what announces its end to nobody: cgroup directories, zombies, files
 NAMES = [row.name for row in NAMESPACES]
 NAMESPACE = re.compile(rf"(?:{'|'.join(NAMES)}):\[\d+\]$")

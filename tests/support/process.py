@@ -1,4 +1,4 @@
-"""Figures of one process, as Linux has them."""
+"""Figures of one process, as Linux has them, and how late it may be."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ import os
 import re
 from collections import Counter
 from pathlib import Path
+
+
+def on_this_machine(seconds: float) -> float:
+    """What is `seconds` on a machine at rest: so much more as there is more to do than CPUs."""
+    tasks = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0])
+    return seconds * max(1.0, max(tasks, os.getloadavg()[0]) / (os.cpu_count() or 1))
 
 
 def status(pid: int, name: str) -> int:
