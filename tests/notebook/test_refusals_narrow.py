@@ -46,7 +46,11 @@ class TestSandboxes:
     def test_no_user_namespace_left(self) -> None:
         with KernelDriver(prefix=sandboxes.userns_exhausted([])) as kernel:
             text = refused(kernel, NEW_USER)
-        in_order(text, "ENOSPC|limit in /proc/sys/user is 0|sysctl -w user.max_user_namespaces=")
+            in_order(
+                text, "ENOSPC|limit in /proc/sys/user is 0|sysctl -w user.max_user_namespaces="
+            )
+            text = refused(kernel, "%unshare --mount-proc true")  # of a PID namespace further out
+        in_order(text, 'mount("proc"|EPERM|does not belong to|Add --pid')
 
     def test_a_covered_proc(self) -> None:
         with KernelDriver(prefix=sandboxes.masked_proc([])) as kernel:

@@ -85,7 +85,7 @@ def _explained(
         return [f"This Linux has no controller {_and(sorted(none))}: see /proc/cgroups"]
     if needed & on_v2:
         return [*lines, *_why(tried, needed), *_fix(tried, needed)]
-    if any("read-only" in why for why in v1.values()):
+    if any("read-only" in why for why in v1.values()) or container() == "profile":
         return [*lines, _container()]
     return [*lines, *_fix_v1(frozenset(_ON_V1.get(name, name) for name in v1), hierarchies)]
 
