@@ -27,9 +27,9 @@ class Tree:
     In a new PID namespace the end of the main process is the end of all; without either, the
     keeper (`nsmagic.run.keeper`) sees to it.  `cgroup` is a directory of cgroup v2, `others` are
     those of the same group in v1 hierarchies; all are removed at the end, and with `make` the first
-    is made by `begin`.  `deadline` is when `tick` is wanted, in the seconds
-    of `stop`; None while no stop is under way.  After a kill it
-    finds the `tracer` of a dead process, which is not gone before that takes note.
+    is made by `begin`.  `deadline` is when `tick` is wanted, in the seconds of `stop`; None while
+    no stop is under way.  After a kill it finds the `tracer` of a dead process, which is not gone
+    before that takes note.
 
     A cell in the box `inside` is not all there is: what it leaves stays, in the box's group `home`.
     """
