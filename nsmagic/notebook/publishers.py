@@ -85,13 +85,11 @@ class IOPubPublisher:
         """Show `line` dimmed: something that nsmagic itself has to say."""
         self._send("display_data", {"data": dim(line), "metadata": {}, "transient": {}})
 
-    def counter(self, line: str, final: bool) -> None:  # noqa: ARG002
+    def counter(self, line: str, final: bool) -> None:
         """Show `line` where the counter stands; a `clear_output` makes it start anew."""
         update = bool(self._counter)
         self._counter = self._counter or uuid.uuid4().hex
-        transient = {"display_id": self._counter}
-        content = {"data": dim(line), "metadata": {}, "transient": transient}
-        self._send("update_display_data" if update else "display_data", content)
+        self.bundle(dim(line), self._counter, update=update, settled=final)
 
     def bundle(
         self,
