@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from nsmagic.notebook.steering import Steered, sliders
 from nsmagic.notebook.watched import Watched
+from nsmagic.run.perprocess import OnePerProcess
 from nsmagic.widgets.cgroup_graph import CgroupGraph
 from nsmagic.widgets.graph_track import Track
 
@@ -140,17 +140,15 @@ class GraphKeeper:
             self._poke.clear()
 
 
-_known: list[tuple[int, GraphKeeper]] = []
+_keeper: Final = OnePerProcess(GraphKeeper)
 
 
 def keeper() -> GraphKeeper:
     """Return that of this process: a forked cell has none of its parent's threads."""
-    if not _known or _known[-1][0] != os.getpid():
-        _known[:] = [(os.getpid(), GraphKeeper())]
-    return _known[-1][1]
+    return _keeper()
 
 
 def close_graphs() -> None:
     """End the thread of this process's graphs, if there is one."""
-    if _known and _known[-1][0] == os.getpid():
-        _known.pop()[1].close()
+    if (own := _keeper.take()) is not None:
+        own.close()

@@ -22,6 +22,7 @@ from nsmagic.run.boxinit import SIGNALLED
 from nsmagic.run.boxsetup import Setup
 from nsmagic.run.groups import LiveGroup, groups
 from nsmagic.run.logs import LogFile
+from nsmagic.run.perprocess import OnePerProcess
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.isolation import Enter
 from nsmagic.wish.spelling import or_nearest
@@ -141,7 +142,6 @@ class Boxes:
     """The boxes of one kernel by name.  `ended` tells how those ended that nobody removed."""
 
     def __init__(self) -> None:
-        self.owner = os.getpid()
         self.ended: dict[str, str] = {}
         self._boxes: dict[str, Box] = {}
 
@@ -213,14 +213,12 @@ class Boxes:
             raise
 
 
-_registries: list[Boxes] = []
+_boxes: Final = OnePerProcess(Boxes)
 
 
 def boxes() -> Boxes:
     """Return the boxes of this process; a forked copy of the kernel begins with none."""
-    if not _registries or _registries[-1].owner != os.getpid():
-        _registries[:] = [Boxes()]
-    return _registries[-1]
+    return _boxes()
 
 
 def close_boxes() -> None:

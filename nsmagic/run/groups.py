@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from nsmagic.linux.cgroups.devices import resolved
 from nsmagic.linux.cgroups.group import Cgroup, named_group
@@ -18,6 +19,7 @@ from nsmagic.linux.cgroups.oom import OomCounters, read_counters, report
 from nsmagic.linux.cgroups.oomwatch import OomWatch
 from nsmagic.linux.cgroups.places import Place, Places
 from nsmagic.run.ledger import Noted
+from nsmagic.run.perprocess import OnePerProcess
 from nsmagic.run.result import Result
 from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.groups import MEMBERS, CellGroup
@@ -155,19 +157,20 @@ def _members(place: Place) -> Iterator[tuple[str, str]]:
             yield file, (cpuset / file).read_text().strip()
 
 
-_known: list[Groups] = []
+def _new_groups() -> Groups:
+    atexit.register(close_groups)  # in a forked cell too, which inherits none of these
+    return Groups()
+
+
+_groups: Final = OnePerProcess(_new_groups)
 
 
 def groups() -> Groups:
     """Return those of this process."""
-    if not _known or _known[-1].pid != os.getpid():
-        _known[:] = [Groups()]
-        atexit.register(close_groups)
-    return _known[-1]
+    return _groups()
 
 
 def close_groups() -> None:
     """Put back what this process changed to have places for groups."""
-    if _known and _known[-1].pid == os.getpid():
-        _known[-1].places.close()
-    _known.clear()
+    if (own := _groups.take()) is not None:
+        own.places.close()

@@ -18,6 +18,7 @@ from typing import Final
 
 from nsmagic.run.locks import lock
 from nsmagic.run.owner import Owner
+from nsmagic.run.perprocess import OnePerProcess
 
 _LONGEST: Final = 256 * 1024  # bytes, from which on what was forgotten is left out
 
@@ -185,18 +186,15 @@ class Noted:
                 ledger().forget(self._kind, str(path))
 
 
-_ledgers: list[Ledger] = []
+_ledger: Final = OnePerProcess(Ledger)
 
 
 def ledger() -> Ledger:
     """Return this process's ledger, opened if it is not yet."""
-    if not _ledgers or _ledgers[-1].pid != os.getpid():
-        _ledgers[:] = [Ledger()]
-    return _ledgers[-1]
+    return _ledger()
 
 
 def close_ledger() -> None:
     """Close this process's ledger; it stays where something is still named in it."""
-    if _ledgers and _ledgers[-1].pid == os.getpid():
-        _ledgers[-1].close()
-    _ledgers.clear()
+    if (own := _ledger.take()) is not None:
+        own.close()

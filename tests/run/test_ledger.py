@@ -44,7 +44,7 @@ DIES = "os.kill(os.getpid(), signal.SIGKILL)\n"
 DIES_PROBING = """
 from nsmagic.run import ledger as ledgers
 from nsmagic.run.private import private_group
-ledgers._ledgers[:] = [ledger]
+ledgers.ledger = lambda: ledger
 def die(event, _):
     if event == "os.rmdir":
         os.kill(os.getpid(), signal.SIGKILL)
