@@ -7,12 +7,13 @@ import os
 from contextlib import ExitStack, suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from nsmagic.linux.cgroups import group as linux
 from nsmagic.linux.cgroups.limiting import Reading
 from nsmagic.run.groups import LiveGroup, groups
 from nsmagic.run.ledger import Noted, ledger
+from nsmagic.run.perprocess import OnePerProcess
 from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.groups import CellGroup
 from nsmagic.wish.limits import parse_limits, with_implied
@@ -42,7 +43,7 @@ class Cgroup(linux.Cgroup):
             on_failure.callback(linux.Cgroup.remove, made)
             linux.Cgroup.set(made, wanted)
             on_failure.pop_all()
-        _made[made.directories] = (os.getpid(), made)
+        _made()[made.directories] = made
         groups().live[name] = LiveGroup(CellGroup(limits=wanted, exists=True), made, place.note)
         return made
 
@@ -63,7 +64,7 @@ class Cgroup(linux.Cgroup):
     def remove(self) -> int:
         """Kill what is in it and remove it; return how many processes were killed."""
         groups().live.pop(self.name, None)
-        _made.pop(self.directories, None)
+        _made().pop(self.directories, None)
         count = super().remove()
         for path in self.directories:
             ledger().forget("cgroup", str(path))
@@ -76,13 +77,16 @@ class Cgroup(linux.Cgroup):
         self.remove()
 
 
-# Those that there are now, each with the PID of the process that made it.
-_made: dict[tuple[Path, ...], tuple[int, Cgroup]] = {}
+def _none_yet() -> dict[tuple[Path, ...], Cgroup]:
+    atexit.register(_remove_at_exit)  # in a forked cell too, which inherits none of these
+    return {}
 
 
-@atexit.register
 def _remove_at_exit() -> None:
-    for pid, made in list(_made.values()):
-        if os.getpid() == pid and made.exists():
+    for made in list(_made().values()):
+        if made.exists():
             with suppress(CgroupError):  # the next notebook's sweep tries again
                 made.remove()
+
+
+_made: Final = OnePerProcess(_none_yet)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,6 +22,9 @@ from nsmagic.wish.errors import CgroupError, WishError
 from nsmagic.wish.limits import parse_limits
 from tests.support.groups import groups_with_limits, python
 from tests.support.skips import needs
+
+if TYPE_CHECKING:
+    from tests.support.kernel_driver import KernelDriver
 
 pytestmark = [pytest.mark.linux, needs(groups_with_limits)]
 MAKE = """
@@ -96,6 +100,17 @@ def test_nothing_is_left_when_python_ends() -> None:
     status, made = directories_after("")
     assert status == 0
     assert not any(path.exists() for path in made)
+
+
+def test_nothing_is_left_when_a_cell_ends_that_made_one(kernel: KernelDriver) -> None:
+    """Its Python ends as every Python does; what the notebook would do at its end is not its."""
+    kernel.run("from nsmagic import Cgroup\nown = Cgroup.make('outside', 'pids=9')",
+               raise_error=True)  # fmt: skip
+    cell = "%%unshare --uts\nprint(*Cgroup.make('inside', 'pids=9').directories)"
+    made = [Path(path) for path in kernel.run(cell, raise_error=True, timeout=60).stdout.split()]
+    assert made
+    assert [path for path in made if path.exists()] == []
+    assert kernel.run("print(own.exists(), own.remove())").stdout == "True 0\n"
 
 
 def test_what_a_killed_python_left_is_swept() -> None:
