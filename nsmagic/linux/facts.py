@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from nsmagic.linux.cgroups.membership import read_membership
 from nsmagic.linux.idmaps import read_id_map
 from nsmagic.linux.mountinfo import MountLine, read_mountinfo
 from nsmagic.linux.namespaces import Links, read_links
@@ -63,8 +65,7 @@ class Facts:
 
     def cgroup(self) -> Mapping[str, str]:
         """Return its cgroup by controllers as cgroups(7) names them; `""` is that of cgroup v2."""
-        fields = [line.split(":", 2) for line in self._lines("cgroup")]
-        return {controllers: path for _, controllers, path in fields}
+        return read_membership(Path(self._proc, str(self.pid), "cgroup"))
 
     def capabilities(self) -> Capabilities:
         """Return its capability sets."""

@@ -17,6 +17,7 @@ from nsmagic.linux import cgroups
 from nsmagic.linux.cgroups.group import named_group
 from nsmagic.linux.cgroups.hierarchies import read_hierarchies, words
 from nsmagic.linux.cgroups.places import VARIABLE, Places
+from nsmagic.linux.facts import Facts
 from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.limits import parse_limits
 from tests.run.test_spawner import a_private_cgroup
@@ -355,3 +356,24 @@ def test_a_leaf_that_could_not_be_had_is_gone_again() -> None:
         assert (folders, is_back) == ("[]", "True")
     finally:
         cgroups.remove(own)
+
+
+@needs(a_private_cgroup)
+def test_a_group_may_be_called_by_what_ends_a_line_for_python() -> None:
+    place = cgroups.private_place()
+    assert place is not None
+    odd = place / f"nsmagic-{os.getpid()}-a\r0::b\x0b\x85\u2028: c"
+    odd.mkdir()
+    try:
+        with subprocess.Popen(["sleep", "60"]) as sleeper:
+            (odd / "cgroup.procs").write_text(str(sleeper.pid))
+            proc = Path(f"/proc/{sleeper.pid}")
+            shown = Facts(sleeper.pid).cgroup()[""]
+            found = cgroups.own_group(proc), read_hierarchies(pid=str(sleeper.pid)).v2
+            sleeper.kill()
+        assert shown.endswith(odd.name)
+        assert found[0] == odd
+        assert found[1] is not None
+        assert found[1].own == odd
+    finally:
+        cgroups.remove(odd)

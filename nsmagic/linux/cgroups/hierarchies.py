@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from nsmagic.linux.cgroups.membership import read_membership
 from nsmagic.linux.mountinfo import MountLine, read_mountinfo
 
 ROOT: Final = Path("/")
@@ -99,12 +100,9 @@ def _better(before: Hierarchy | None, after: Hierarchy) -> Hierarchy:
 
 
 def _groups(file: Path) -> dict[str, str]:
-    """Return our path by controllers as /proc/PID/cgroup writes them; "" is cgroup v2."""
-    try:
-        lines = file.read_text(errors="surrogateescape").splitlines()
-    except OSError:
-        return {}
-    return {line.split(":", 2)[1]: line.split(":", 2)[2] for line in lines}
+    with suppress(OSError):
+        return read_membership(file)
+    return {}
 
 
 def _mounted(

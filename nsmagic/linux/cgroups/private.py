@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from nsmagic.linux.cgroups.events import wait_event
+from nsmagic.linux.cgroups.membership import read_membership
 from nsmagic.linux.mountinfo import mount_lines
 from nsmagic.linux.noting import Noting, unnoted
 
@@ -53,12 +54,9 @@ def own_group(proc: Path) -> Path | None:
     mount = next(mount_lines(f"{proc}/mountinfo", kind="cgroup2"), None)
     if mount is None:
         return None
-    for line in (proc / "cgroup").read_text(errors="surrogateescape").splitlines():
-        hierarchy, _, path = line.split(":", 2)
-        # A path with ".." lies outside our cgroup namespace, cgroup_namespaces(7).
-        if hierarchy == "0" and ".." not in path:
-            return Path(mount.target, path.lstrip("/"))
-    return None
+    path = read_membership(proc / "cgroup").get("", "..")
+    # A path with ".." lies outside our cgroup namespace, cgroup_namespaces(7).
+    return None if ".." in path else Path(mount.target, path.lstrip("/"))
 
 
 def kill(group: Path) -> int:
