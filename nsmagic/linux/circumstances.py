@@ -18,6 +18,7 @@ from nsmagic.linux.environment import container
 from nsmagic.linux.idmaps import is_mapped, read_id_map
 from nsmagic.linux.nsfs import file_namespace, read_bound
 from nsmagic.linux.places import look_up, look_up_program, mounts
+from nsmagic.linux.processes import read_status
 from nsmagic.linux.situation import granted_ranges
 from nsmagic.wish import steps
 from nsmagic.wish.circumstances import Circumstances, Place
@@ -33,7 +34,7 @@ _MADE_FOR_MOUNTS: Final = ("/proc/sys/fs/binfmt_misc", "/proc/fs/nfsd", "/proc/o
 
 def read_circumstances(plan: Plan | None = None, step: Step | None = None) -> Circumstances:
     """Return what may explain that Linux refused `step`; what cannot be read keeps its default."""
-    status = _fields("/proc/thread-self/status")
+    status = _status()
     points = [mount.target for mount in mounts()]
     return Circumstances(
         plan=plan,
@@ -143,9 +144,11 @@ def _text(path: str) -> str:
         return ""
 
 
-def _fields(path: str) -> dict[str, str]:
-    lines = [line.partition(":") for line in _text(path).splitlines()]
-    return {name: value.strip() for name, _, value in lines}
+def _status() -> dict[str, str]:
+    try:
+        return read_status("/proc/thread-self")
+    except OSError:
+        return {}
 
 
 def _link(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from nsmagic.linux.cgroups.membership import read_membership
 from nsmagic.linux.idmaps import read_id_map
 from nsmagic.linux.mountinfo import MountLine, read_mountinfo
 from nsmagic.linux.namespaces import Links, read_links
-from nsmagic.linux.processes import Process, descendants, read_processes
+from nsmagic.linux.processes import Process, descendants, read_processes, read_status
 from nsmagic.wish.capabilities import names_of
 from nsmagic.wish.isolation import IdMap
 
@@ -48,8 +49,7 @@ class Facts:
 
     def status(self) -> Mapping[str, str]:
         """Return the fields of proc_pid_status(5)."""
-        lines = [line.partition(":") for line in self._lines("status")]
-        return {name: value.strip() for name, _, value in lines}
+        return read_status(f"{self._proc}/{self.pid}")
 
     def mountinfo(self) -> list[MountLine]:
         """Return the mounts that it sees."""
@@ -93,13 +93,10 @@ class Facts:
     def links(self) -> list[Link]:
         """Return the links of its network namespace, with what went through them."""
         found = []
-        for line in self._lines("net/dev")[2:]:
-            name, _, counters = line.partition(":")
+        with open(f"{self._proc}/{self.pid}/net/dev", "rb") as file:
+            lines = os.fsdecode(file.read()).rstrip("\n").split("\n")
+        for line in lines[2:]:  # below two of titles
+            name, _, counters = line.rpartition(":")
             fields = counters.split()
-            found.append(Link(name=name.strip(), received=int(fields[0]), sent=int(fields[8])))
+            found.append(Link(name=name.lstrip(" "), received=int(fields[0]), sent=int(fields[8])))
         return found
-
-    def _lines(self, name: str) -> list[str]:
-        path = f"{self._proc}/{self.pid}/{name}"
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read().splitlines()

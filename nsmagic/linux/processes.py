@@ -189,3 +189,13 @@ def life_of(pid: int | str, proc: str = "/proc") -> tuple[int, bool]:
     # A zombie with other threads is one whose first thread has ended, and the others go on.
     alive = fields[0] not in {b"Z", b"X"} or int(fields[_THREADS]) > 1
     return int(fields[_STARTED]), alive
+
+
+def read_status(directory: str) -> dict[str, str]:
+    """Return the fields of proc_pid_status(5) of a process or a task, which `directory` shows.
+
+    Linux writes a line feed in its name as two characters, and all else as it is.
+    """
+    with open(f"{directory}/status", "rb") as file:
+        lines = os.fsdecode(file.read()).split("\n")
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from nsmagic.linux.processes import read_status
 from nsmagic.run.keeper import family
 
 # With the process in which each may be called: a forked copy of the kernel has nothing to do.
@@ -29,9 +30,9 @@ def tracer_of_dead(root: int) -> int:
 
 
 def _tracer(pid: int) -> int:
-    for task in Path(f"/proc/{pid}/task").glob("*/status"):
+    for task in Path(f"/proc/{pid}/task").glob("*"):
         with suppress(FileNotFoundError, ProcessLookupError):
-            said = dict(line.split(":", 1) for line in task.read_text().splitlines())
+            said = read_status(str(task))
             if said["State"].split()[0] in {"Z", "X"} and int(said["TracerPid"]):
                 return int(said["TracerPid"])
     return 0
