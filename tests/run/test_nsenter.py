@@ -226,6 +226,22 @@ def test_a_program_cell_for_a_pid_that_is_another_process_now(
     dead.wait()
 
 
+@pytest.mark.parametrize("kind", ["launcher", "fork"])
+@pytest.mark.parametrize("name", [") Z 1 (", ")", "(", "))) X 0 0", " "])
+def test_a_target_whose_name_looks_like_the_fields_of_stat(name: str, kind: str) -> None:
+    code = "import sys; open('/proc/self/comm', 'w').write(sys.argv[1]); print(flush=True); input()"
+    argv = ["unshare", "-Ur", PROBE[0], "-I", "-S", "-c", code, name]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as target:
+        assert target.stdout is not None
+        target.stdout.readline()
+        assert Path(f"/proc/{target.pid}/comm").read_text() == f"{name}\n"
+        words = ["-t", str(target.pid), "-U", *KEEP.split(), "readlink", "/proc/self/ns/user"]
+        with helper(kind):
+            ran = Cell(read=read_nsenter).program(words)
+        assert ran.out.strip() == os.readlink(f"/proc/{target.pid}/ns/user")
+        target.communicate(b"\n")
+
+
 @needs(a_group)
 def test_the_launcher_does_what_enters_a_whole_process(targets: dict[str, int]) -> None:
     """Else all of these would compare Python with itself."""
