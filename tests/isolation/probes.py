@@ -116,7 +116,7 @@ def session_key(facts: Facts) -> bool:
 
 def kernel_ports(facts: Facts) -> bool:
     """Connect to the port at which the kernel takes cells."""
-    return _connects(socket.AF_INET, ("127.0.0.1", facts["shell_port"]))
+    return _connects(socket.AF_INET, (facts["address"], facts["shell_port"]))
 
 
 def host_network(facts: Facts) -> bool:
