@@ -16,6 +16,7 @@ from typing import Any, Final
 from nsmagic.linux import syscalls
 from nsmagic.linux.environment import container
 from nsmagic.linux.idmaps import is_mapped, read_id_map
+from nsmagic.linux.namespaces import NS_GET_USERNS, related
 from nsmagic.linux.nsfs import file_namespace, read_bound
 from nsmagic.linux.places import look_up, look_up_program, mounts
 from nsmagic.linux.processes import read_status
@@ -68,11 +69,21 @@ def _machine() -> dict[str, Any]:
         "nested": proc and uids != _WHOLE,
         "ids_mapped": not proc or (is_mapped(os.geteuid(), uids) and is_mapped(os.getegid(), gids)),
         "pid_moved": _link("pid") != _link("pid_for_children"),
+        "pid_outer": proc and _is_outer("pid"),
         "known": frozenset(row.name for row in NAMESPACES if _link(row.name)),
         "limits": _limits(),
         "proc": proc,
         "clocks": _clocks(),
     }
+
+
+def _is_outer(name: str) -> bool:
+    """Whether our namespace of a type belongs to a user namespace further out, ioctl_ns(2)."""
+    with open(f"/proc/self/ns/{name}", "rb") as namespace:
+        owner = related(namespace.fileno(), NS_GET_USERNS)
+    if owner is not None:
+        os.close(owner)
+    return owner is None
 
 
 def _id_map(kind: str) -> tuple[IdMap, ...]:

@@ -59,9 +59,10 @@ class Circumstances:
     `unshare_filtered`: even unshare(0), which does nothing, is refused.  `user_namespaces_off`:
     Debian's kernel.unprivileged_userns_clone is 0.  `apparmor`: Ubuntu's restriction is on.
     `nested`: in a user namespace that is not the initial one.  `pid_moved`: the notebook's children
-    go into another PID namespace than its own.  `limits` holds /proc/sys/user/max_*_namespaces by
-    namespace, `known` the namespaces that this Linux has, `covers` the mount points inside /proc,
-    `clocks` monotonic and boottime in seconds as the initial time namespace counts them.
+    go into another PID namespace than its own.  `pid_outer`: its own PID namespace belongs to a
+    user namespace further out.  `limits` holds /proc/sys/user/max_*_namespaces by namespace,
+    `known` the namespaces that this Linux has, `covers` the mount points inside /proc, `clocks`
+    monotonic and boottime in seconds as the initial time namespace counts them.
     `no_namespace` is a file to be entered that is none, `wrong_type` one of another type.
     `processes` and `files` are RLIMIT_NPROC and RLIMIT_NOFILE.
     """
@@ -81,6 +82,7 @@ class Circumstances:
     nested: bool = False
     pid_levels: int = 1
     pid_moved: bool = False
+    pid_outer: bool = False
     linux: tuple[int, int] = (0, 0)
     known: frozenset[str] = frozenset()
     limits: dict[str, int] = field(default_factory=dict)

@@ -43,7 +43,7 @@ _MOUNTS = (
         "A fresh /proc shows the cell's PID namespace, which still is the notebook's own and does "
         "not belong to the cell's user namespace.",
         "Add --pid.",
-        when=lambda r: ("user" in r.types or r.facts.nested) and "pid" not in r.types,
+        when=lambda r: ("user" in r.types or r.facts.pid_outer) and "pid" not in r.types,
     ),
     hint(
         (MountProc,), "EPERM",
