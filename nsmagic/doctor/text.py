@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from nsmagic.doctor.report import LabVerdict, Report, System
+from nsmagic.doctor.report import LabVerdict, Missing, Report, System
 from nsmagic.doctor.verdict import WAYS, State, Verdict
 
 WORDS: Final[dict[State, str]] = {
@@ -112,16 +112,23 @@ def _lab(lab: LabVerdict, tries: Container[str], state: str, width: int) -> Iter
 
 
 def skipped(lab: LabVerdict, told: Container[str]) -> list[str]:
-    """Return the steps of a lab that do not run here, each with what it lacks.
+    """Return the steps of a lab that do not run here, those together that lack the same.
 
     Where what is lacking is not among the checks that are `told` above, the reason stands here.
     """
-    lacks: dict[str, list[str]] = {}
+    lacks: dict[str, list[Missing]] = {}
     for each in lab.missing:
-        lacks.setdefault(each.step, []).append(
-            f"needs {each.need}" if each.need in told else each.why
-        )
-    return [f"{step} ({', '.join(needs)})" for step, needs in lacks.items()]
+        lacks.setdefault(each.step, []).append(each)
+    alike: dict[str, list[str]] = {}
+    for step, missing in lacks.items():
+        alike.setdefault(_lacking(missing, told), []).append(step)
+    return [f"{' + '.join(steps)} ({why})" for why, steps in alike.items()]
+
+
+def _lacking(missing: Sequence[Missing], told: Container[str]) -> str:
+    names = ", ".join(each.need for each in missing if each.need in told)
+    reasons = [each.why for each in missing if each.need not in told]
+    return "; ".join([f"needs {names}", *reasons] if names else reasons)
 
 
 def _hang(head: str, text: str, width: int, indent: int = _INDENT) -> list[str]:

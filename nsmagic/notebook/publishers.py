@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 
 from nsmagic.wish.errors import ChannelError
+from nsmagic.wish.printing import NO_MATH
 
 if TYPE_CHECKING:
     from ipykernel.kernelbase import Kernel
@@ -227,7 +228,7 @@ def dim(line: str) -> dict[str, str]:
     )
     return {
         "text/plain": line,
-        "text/html": f'<div style="{style}">{html.escape(line)}</div>',
+        "text/html": f'<div class="{NO_MATH}" style="{style}">{html.escape(line)}</div>',
     }
 
 

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from nsmagic.notebook.failures import NOT_SHOWN, one_line_if_stopped
 from nsmagic.widgets.colours import colour
-from nsmagic.wish.printing import printable
+from nsmagic.wish.printing import NO_MATH, printable
 
 WIDTH: Final = 100
 _GAP: Final = "  "
@@ -99,7 +99,7 @@ class Table:
         )
         rows = "".join(f"<tr>{self._html_row(row)}</tr>" for row in self.rows)
         table = f"<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
-        return f'<div class="nsmagic-table">{_STYLE}{above}{table}</div>'
+        return f'<div class="nsmagic-table {NO_MATH}">{_STYLE}{above}{table}</div>'
 
     def _html_row(self, row: Sequence[Cell | str]) -> str:
         return "".join(
@@ -181,11 +181,11 @@ def _element(tag: str, cell: Cell, column: Column | None = None) -> str:
     names = " ".join(name for name, is_set in marks.items() if is_set)
     style = f' class="{names}"' if names else ""
     tip = f' title="{html.escape(_printable(cell.tip))}"' if cell.tip else ""
-    text = html.escape(_printable(cell))
+    text = _breakable(html.escape(_printable(cell)))
     if cell.chip is not None:
         light, dark = colour(cell.chip), colour(cell.chip, dark=True)
         text = f'<span class="chip" style="--light:{light};--dark:{dark}">{text}</span>'
-    return f"<{tag}{style}{tip}>{_breakable(text) if mono else text}</{tag}>"
+    return f"<{tag}{style}{tip}>{text}</{tag}>"
 
 
 def _breakable(text: str) -> str:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+# Classes of HTML in which MathJax, versions 3 and 2, looks for no formula: it takes two `$` of
+# shell lines for one.
+NO_MATH: Final = "mathjax_ignore tex2jax_ignore"
+
 
 def printable(text: str) -> str:
     r"""Return the text with what cannot be printed written out, as `\x1b` and `\ud800`.

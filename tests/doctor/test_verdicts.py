@@ -214,10 +214,11 @@ def test_what_hangs_is_ended_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_no_check_is_about_is_explained_at_the_lab() -> None:
     met = {"nft": "nft is not installed", "memhigh": "memhigh exists on cgroup v2 only"}
-    lab = lab_verdict("06", "Limits", [("one", ["nft"]), ("two", ["memhigh"])], met)
+    steps = [("one", ["nft"]), ("two", ["memhigh"]), ("three", ["memhigh"])]
+    lab = lab_verdict("06", "Limits", steps, met)
     assert skipped(lab, {"nft": "rules"}) == [
         "one (needs nft)",
-        "two (memhigh exists on cgroup v2 only)",
+        "two + three (memhigh exists on cgroup v2 only)",
     ]
 
 

@@ -162,7 +162,9 @@ class TestVersion2:
     def test_a_container_with_others_is_left_alone(self, outer: Path) -> None:
         said = in_container(outer, before="(sleep 1000 <&- >&- 2>&- &)")
         assert "kind" not in said
-        assert said["error"].startswith("mem and pids need the memory and pids controllers")
+        assert said["error"].startswith(
+            "mem and pids need a cgroup with the controllers memory and pids"
+        )
         assert "holds processes that are not this notebook's" in said["hint"]
         assert said["control"] == ""
         assert said["after"] == "0::/\n"

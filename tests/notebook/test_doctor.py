@@ -17,7 +17,7 @@ def test_the_card_tells_what_the_kernel_itself_may_do() -> None:
         assert shown is not None
         assert "forbids new namespaces" in shown["text/plain"]
         assert "\x1b" not in shown["text/plain"]
-        assert shown["text/html"].startswith('<div class="nsmagic-table">')
+        assert shown["text/html"].startswith('<div class="nsmagic-table ')
         assert "seccomp=unconfined" in shown["text/html"]
         wrong = kernel.run("%nsmagic doctor now")
         assert "takes no words" in wrong.stderr

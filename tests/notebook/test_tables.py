@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nsmagic.notebook.publishers import dim
 from nsmagic.notebook.tables import Cell, Column, Table
 from nsmagic.widgets.colours import colour
 
@@ -122,6 +123,17 @@ def test_html_carries_tone_face_and_place() -> None:
     reader = Reader(Table(columns=columns, rows=rows).html())
     assert reader.classes["EPERM"] == "bad numeric uncopied"
     assert reader.classes["ls"] == "dim mono"
+
+
+def test_a_long_path_may_be_broken_also_in_prose() -> None:
+    page = Table(columns=(Column(title="why"),), rows=(("/sys/fs is not yours",),)).html()
+    assert "/<wbr>sys/<wbr>fs is" in page
+
+
+def test_a_shell_line_is_no_formula() -> None:
+    page = Table(columns=(Column(title="type"),), rows=(("echo $x; echo $y",),)).html()
+    assert 'class="nsmagic-table mathjax_ignore tex2jax_ignore"' in page
+    assert "mathjax_ignore" in dim("added $x and $y")["text/html"]
 
 
 def test_options_are_not_broken_and_flags_may_be() -> None:

@@ -48,8 +48,8 @@ def no_place(
     plural = "controllers" if len(needed) > 1 else "controller"
     verb = "need" if len(keys) > 1 else "needs"
     return CgroupError(
-        f"{_and(keys)} {verb} the {_and(sorted(needed))} {plural} of cgroups, which groups made "
-        "here do not have",
+        f"{_and(keys)} {verb} a cgroup with the {plural} {_and(sorted(needed))}, and none can be "
+        "made here",
         hint="\n".join(_explained(needed, hierarchies, tried, missing)),
     )
 
