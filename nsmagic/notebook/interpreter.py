@@ -16,9 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+import IPython
+
 import nsmagic
 
 _OURS: Final = f"{Path(nsmagic.__file__).parent}/"
+_IPYTHON: Final = f"{Path(IPython.__file__).parent}/"
 _STREAM_METHODS = ("write", "writelines", "flush", "fileno", "isatty")
 
 
@@ -43,13 +46,18 @@ class Writer(io.TextIOWrapper):
 def end_in_the_cell(error: BaseException | None) -> None:
     """Cut our own frames off the end of a traceback: a cell knows that it called print(), not us.
 
-    IPython never hides the last frame, whatever `__tracebackhide__` says.
+    IPython never hides the last frame, whatever `__tracebackhide__` says, and has one of its own
+    between print() and the stream.
     """
-    last, step = None, None if error is None else error.__traceback__
+    last = before = None
+    step = None if error is None else error.__traceback__
     while step is not None:
-        if not step.tb_frame.f_code.co_filename.startswith(_OURS):
-            last = step
-        step = step.tb_next
+        file = step.tb_frame.f_code.co_filename
+        if file.startswith(_OURS):
+            last = last or before
+        elif not file.startswith(_IPYTHON):
+            last = None
+        before, step = step, step.tb_next
     if last is not None:
         last.tb_next = None
 

@@ -181,14 +181,26 @@ def test_what_fails_inside_of_print_is_shown_without_us(kernel: KernelDriver) ->
     assert "nsmagic/" not in text
 
 
-def test_what_fails_in_a_stream_ends_in_the_cell(kernel: KernelDriver) -> None:
-    error = kernel.run(
-        "%%unshare --user --map-root-user --uts\nimport sys\nsys.stdout.write(1)"
-    ).error
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("TypeError", "import sys\nsys.stdout.write(1)"),
+        ("KeyboardInterrupt", "import sys\nwhile True: print('x' * 100)"),
+    ],
+)
+def test_what_ends_in_a_stream_is_shown_without_us(
+    name: str, body: str, kernel: KernelDriver
+) -> None:
+    run = kernel.start(f"%%unshare --user --map-root-user --uts\n{body}")
+    if name == "KeyboardInterrupt":
+        kernel.wait(run, until=lambda run: run.stdout)
+        kernel.interrupt()
+    error = kernel.wait(run).error
     assert error is not None
     text = "\n".join(error["traceback"])
-    assert "TypeError" in text
+    assert name in text
     assert "nsmagic/" not in text
+    assert "interactiveshell" not in text
 
 
 @pytest.mark.parametrize("line", ["lsns", "box"])
