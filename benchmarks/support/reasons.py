@@ -20,10 +20,6 @@ _PROGRAM = (
     "back. Each system call of it gives the GIL to the threads of ipykernel that send, in just "
     "these milliseconds, that a cell has begun."
 )
-_PROGRAM_IN_BOX = (
-    "Entering a box is more than the launcher does: the rest beside Linux' own share is Python, "
-    "in the kernel and in a fork of the spawner that joins the namespaces and executes the program."
-)
 _LOAD = (
     "An extension that does something is Python to be read: the modules of nsmagic that no cell "
     "can do without. What a feature needs is imported by that feature."
@@ -42,7 +38,7 @@ REASONS: Final = {
     "runs the cell's text as IPython would, and it is ordered and awaited as a program cell is.",
     ("cells", "program cell (%unshare true)"): _PROGRAM,
     ("memory", "program cell (%unshare true)"): _PROGRAM,
-    ("boxes", "a program cell in a box"): _PROGRAM_IN_BOX,
+    ("boxes", "a program cell in a box"): _PROGRAM,
     ("boxes", "make one more box"): "A box has an init of its own, an entry in the ledger that "
     "names what a crash would leave, and is waited for until it stands.",
     ("boxes", "%box lists all"): "It shows a table, and asks Linux of each box what it holds now.",
