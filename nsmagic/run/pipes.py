@@ -110,8 +110,8 @@ class OutputPipe:
             os.close(self.write_end)
 
 
-def waiting(output: Output) -> int:
+def waiting(fd: int) -> int:
     """Return how many bytes can be read now, FIONREAD of ioctl_tty(2) and pipe(7)."""
-    answer = fcntl.ioctl(output.read_end, termios.FIONREAD, struct.pack("i", 0))
+    answer = fcntl.ioctl(fd, termios.FIONREAD, struct.pack("i", 0))
     count: int = struct.unpack("i", answer)[0]
     return count

@@ -60,7 +60,7 @@ class Streams:
         if self.err is self.out:  # a terminal: what comes between two looks is not stderr's
             del both["stderr"]
         for stream, pipe in both.items():
-            left = max(waiting(pipe), _MOST)
+            left = max(waiting(pipe.read_end), _MOST)
             while left > 0 and (data := pipe.read()):
                 self._listener.output(stream, data)
                 left -= len(data)

@@ -11,6 +11,8 @@ import threading
 import time
 from typing import Final
 
+from nsmagic.run.pipes import waiting
+
 _ROWS, _COLUMNS = 24, 100
 _END_OF_FILE: Final = b"\x04"
 _READ: Final = 1 << 16
@@ -48,8 +50,7 @@ class Terminal:
 
     def tick(self) -> None:
         """Type end-of-file if all that was typed before has been read."""
-        waiting = fcntl.ioctl(self.write_end, termios.FIONREAD, struct.pack("i", 0))
-        if not self._keys and struct.unpack("i", waiting) == (0,):
+        if not self._keys and waiting(self.write_end) == 0:
             self._keys = _END_OF_FILE
             self._type()
         self.deadline = time.monotonic() + _PAUSE

@@ -62,10 +62,10 @@ def test_one_read_is_one_write(pipe: OutputPipe) -> None:
     os.set_blocking(pipe.write_end, False)
     with pytest.raises(BlockingIOError):
         os.write(pipe.write_end, b"second")  # waits until the first was read
-    assert waiting(pipe) == 5
+    assert waiting(pipe.read_end) == 5
     assert pipe.read() == b"first"
     assert pipe.read() == b""
-    assert waiting(pipe) == 0
+    assert waiting(pipe.read_end) == 0
 
 
 def test_wide_merges_and_loses_nothing(pipe: OutputPipe) -> None:
@@ -75,7 +75,7 @@ def test_wide_merges_and_loses_nothing(pipe: OutputPipe) -> None:
     assert not fcntl.fcntl(pipe.write_end, fcntl.F_GETFL) & os.O_DIRECT
     for number in range(2, 10):
         os.write(pipe.write_end, b"%d" % number)
-    assert waiting(pipe) == 9
+    assert waiting(pipe.read_end) == 9
     text = b"".join(iter(pipe.read, b""))
     assert text == b"123456789"
 
