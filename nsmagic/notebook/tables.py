@@ -191,7 +191,8 @@ def _element(tag: str, cell: Cell, column: Column | None = None) -> str:
 def _breakable(text: str) -> str:
     """Let lines break after `|`, `/` and `=`, never inside `--an-option`, as browsers like to."""
     whole_options = re.sub(r"(?<!\S)-[^\s<>]{1,50}(?!\S)", r"<span>\g<0></span>", text)
-    return re.sub(r"(?<!<)[|/]|=(?=\d)", r"\g<0><wbr>", whole_options)
+    # The first / of a path stays with what it begins.
+    return re.sub(r"\||(?<=[^\s<=])/|=(?=[\d/])", r"\g<0><wbr>", whole_options)
 
 
 # JupyterLab's own variables, which follow its theme; elsewhere the page's own text colour.  The

@@ -185,7 +185,7 @@ def _space(each: Namespace, boxes: Mapping[int, str], colours: Colours) -> Space
         parent=each.parent.ino if each.parent else None,
         owner=each.owner.ino if each.owner else None, uid=each.owner_uid,
         held=tuple(str(holder) for holder in each.holders[:_MOST_HOLDERS]),
-        enter=_enter(each, inside), serial=each.serial,
+        enter="" if colour == 0 else _enter(each, inside), serial=each.serial,
     )  # fmt: skip
 
 

@@ -40,7 +40,8 @@ def test_processes_in_the_same_namespaces_are_one_group(tmp_path: Path) -> None:
     assert (net.own, net.colour, net.processes) == (False, 1, 2)
     assert net.enter == "%%nsenter -t web --net"
     assert picture.spaces["pid:78"].enter == "%%nsenter -t 9 --pid"
-    assert picture.spaces[f"net:{FIRST['net']}"].own
+    ours = picture.spaces[f"net:{FIRST['net']}"]
+    assert (ours.own, ours.enter) == (True, "")  # we are in it
 
 
 def test_a_namespace_kept_by_a_file_has_a_row(tmp_path: Path) -> None:

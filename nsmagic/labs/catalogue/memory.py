@@ -125,7 +125,7 @@ def survivor(it: Watched, here: Here) -> Iterator[Fact]:
     )
     killed = it.counted("mem.oom_kills")
     yield Fact(
-        killed > 0, f"{killed:.0f} of its processes was killed", "nobody was killed in it yet"
+        killed > 0, f"Linux killed {killed:.0f} of its processes", "nobody was killed in it yet"
     )
     left = sum(not each.ending for each in (it, *it.descendants))
     yield Fact(left > 1, f"{left} processes live on", "only one process is left in it")
