@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nsmagic.labs.coverage import coverage_table, labs_table, places
-from nsmagic.labs.items import ITEMS, NOT_YET
 from nsmagic.labs.needs import why_not
 from nsmagic.labs.watched import Watched
+from tests.labs.coverage import coverage_table, labs_table, places
+from tests.labs.items import ITEMS, NOT_YET
 
 if TYPE_CHECKING:
     from tests.support.kernel_driver import KernelDriver

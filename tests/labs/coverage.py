@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from nsmagic.labs.catalogue import LABS, Lab, load
 from nsmagic.labs.exercises import EXERCISES, QUESTIONS
-from nsmagic.labs.items import ITEMS, NOT_YET
 from nsmagic.labs.needs import NEEDS
+from tests.labs.items import ITEMS, NOT_YET
 
 _PREDICT: Final = "%lab predict "
 
