@@ -34,8 +34,7 @@ class ComparingMagics(Magics):
     @line_cell_magic
     def sxs(self, line: str, cell: str | None = None) -> SideBySide | None:
         """Run a command on two sides at once; the cell's value is both outputs side by side."""
-        button = StopButton()
-        with on_sigint(button), one_message():
+        with one_message(), on_sigint(StopButton()) as button:
             wish = read_sxs(line, cell, SystemNames())
             if wish.help:
                 sys.stdout.write(help_text(SXS))

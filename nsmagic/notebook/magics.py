@@ -93,8 +93,7 @@ class IsolationMagics(Magics):
         return self._run(NSENTER, line, cell)
 
     def _run(self, table: Table, line: str, cell: str | None) -> Job | Box | None:
-        button = StopButton()
-        with on_sigint(button), one_message():
+        with one_message(), on_sigint(StopButton()) as button:
             request = read_request(table.program, line, cell)
             if request.ours.help:
                 sys.stdout.write(cgroup_help() if table is CGROUP else help_text(table))

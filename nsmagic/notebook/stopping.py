@@ -7,6 +7,9 @@ import signal
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import TypeVar
+
+_Handler = TypeVar("_Handler", bound=Callable[..., object])
 
 
 class StopButton:
@@ -33,13 +36,13 @@ class StopButton:
 
 
 @contextmanager
-def on_sigint(handler: Callable[..., object]) -> Generator[None]:
+def on_sigint(handler: _Handler) -> Generator[_Handler]:
     """Handle SIGINT by `handler`; does nothing but in the main thread, where alone one can."""
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield handler
         return
     before = signal.signal(signal.SIGINT, handler)
     try:
-        yield
+        yield handler
     finally:
         signal.signal(signal.SIGINT, before)

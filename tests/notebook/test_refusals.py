@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +13,8 @@ from tests.notebook.refusing import one_message, refused
 from tests.support.skips import needs, probe, root_only
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
     from tests.support.kernel_driver import KernelDriver
 
 
@@ -161,3 +163,20 @@ class TestPrograms:
         in_order(refused(kernel, "%unshare --user /bin/true"), "E2BIG|128 KiB|--clear-env")
         kernel.run("%unshare --user --clear-env /bin/true", raise_error=True)
         kernel.run("del os.environ['LARGE'], os", raise_error=True)
+
+
+@pytest.mark.parametrize(
+    ("module", "magic", "line"),
+    [("magics", "unshare", "--uts true"), ("comparing", "sxs", "host,host -- true")],
+)
+def test_a_stop_before_there_is_a_stop_button(
+    ip: InteractiveShell, monkeypatch: pytest.MonkeyPatch, module: str, magic: str, line: str
+) -> None:
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"nsmagic.notebook.{module}.StopButton", stopped)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        ip.run_line_magic(magic, line)
+    shown: Any = caught.value
+    assert "the cell had not begun" in "".join(shown._render_traceback_())
