@@ -42,6 +42,7 @@ def files(line: str, version: int) -> list[str]:
         ("memory.limit_in_bytes=-1", ["memory.max=max"], ["memory.limit_in_bytes=-1"]),
         ("memhigh=1.5G", ["memory.high=1610612736"], []),
         ("memlow=1k", ["memory.low=1024"], ["memory.soft_limit_in_bytes=1024"]),
+        ("memlow=1B", ["memory.low=1"], ["memory.soft_limit_in_bytes=1"]),
         (
             "cpu=50%",
             ["cpu.max=50000 100000"],

@@ -219,7 +219,13 @@ def read_pages(text: str) -> int | None:
     return size
 
 
-SIZE = Unit(metavar="<size>", example="64M", read=read_pages, show=show_size)
+def _show_pages(size: int | None) -> str:
+    """Return a size as `read_pages` takes it."""
+    text = show_size(size)
+    return f"{text}B" if size is not None and 0 < size < _PAGE and text.isdecimal() else text
+
+
+SIZE = Unit(metavar="<size>", example="64M", read=read_pages, show=_show_pages)
 COUNT = Unit(metavar="<number>", example="20", read=read_count, show=_show_count)
 CPU = Unit(metavar="<percent>|<cpus>", example="50%", read=read_cpu_shown, show=_show_cpu)
 WEIGHT = Unit(metavar="<weight>", example="100", read=read_weight, show=show_weight)
