@@ -16,6 +16,7 @@ from nsmagic.run.channel import MAX_BYTES, Channel
 from nsmagic.run.detaching import lead_session, plug_all_but
 from nsmagic.run.handover import ToParent, die_with
 from nsmagic.run.perform import perform_all
+from nsmagic.wish import steps
 from nsmagic.wish.plan import Plan
 
 
@@ -81,6 +82,8 @@ def _become(
         os.close(source)
     plug_all_but({0, 1, 2, child_end.fileno()})
     die_with(parent)
+    if any(isinstance(step, steps.Fork) and not step.keep for step in plan.steps):
+        os.setpgid(0, 0)  # by which the parent finds a successor that it has not heard of
     main.before()
     channel = Channel(child_end)
     channel.room = main.room

@@ -63,7 +63,7 @@ class ForkLauncher:
         self.pid = self.cell = 0
         self.pidfd = self.cell_fd = -1
         self._plan, self._main, self._tty = plan, main, tty
-        self._first = self.left = 0
+        self._first = self._leader = self.left = 0
         self._status: int | None = None
         self._ended = KILLED
         self._known = not any(isinstance(step, steps.Fork) for step in plan.steps)
@@ -78,6 +78,7 @@ class ForkLauncher:
             stdin = stdout if self._tty else null.fileno()
             stdio = Stdio(stdin=stdin, stdout=stdout, stderr=stderr, tty=self._tty)
             self.pid = self.cell = fork_python(self._plan, stdio, theirs, self._main)
+            self._leader = self.pid
             self.pidfd = self.cell_fd = os.pidfd_open(self.pid)
             on_failure.pop_all()
         return self._channel
@@ -127,7 +128,18 @@ class ForkLauncher:
             # forked even so: then its successor tells us of itself and ends when it hears nothing;
             # the channel ends with the last of them.
             self._channel.sock.shutdown(socket.SHUT_WR)
+        if self._channel.closed:
+            self._reap_untold()
         return self._known or self._channel.closed
+
+    def _reap_untold(self) -> None:
+        """End and reap a successor that we have not heard of, found by its process group."""
+        with suppress(ChildProcessError):
+            while self._leader and not self._known:
+                if os.waitpid(-self._leader, os.WNOHANG)[0] == 0:
+                    # There is a child of ours in it, so the number is nobody else's.
+                    os.killpg(self._leader, signal.SIGKILL)
+                    os.waitpid(-self._leader, 0)
 
     def ended(self) -> Ended:
         """Return how the process ended; the keeper's word goes before its own status."""
@@ -149,6 +161,7 @@ class ForkLauncher:
                 wait_readable(self.pidfd, CLOSE_SECONDS)
                 until_over(partial(_is_reaped, self.pid))
             self.pid = 0
+        self._reap_untold()
         for fd in {self.pidfd, self.cell_fd} - {-1}:
             os.close(fd)
 

@@ -73,7 +73,7 @@ class _Listener:
 class Cell:
     """How to run the cells of a test.  `fenced`: in a cgroup of their own, where one can be made.
 
-    `read` is what reads their lines: of unshare(1) or nsenter(1).
+    `read` is what reads their lines: of unshare(1) or nsenter(1).  `before` is for `Main`.
 
     Without a cgroup and without a PID namespace the keeper holds the cell's processes together.
     """
@@ -82,6 +82,7 @@ class Cell:
     tty: bool = False
     timeout: float | None = 30
     read: Read = unshare_wish
+    before: Callable[[], None] = lambda: None
 
     def program(self, words: Sequence[str], body: str = "") -> Ran:
         """Run the program named after the options, the body being its standard input."""
@@ -105,7 +106,8 @@ class Cell:
             os._exit(0)
 
         terminal = Terminal() if self.tty else None
-        return self._run(plan, group, ForkLauncher(plan, Main(body=body), tty=self.tty), terminal)
+        launcher = ForkLauncher(plan, Main(body=body, before=self.before), tty=self.tty)
+        return self._run(plan, group, launcher, terminal)
 
     def plan(self, words: Sequence[str], body: steps.Step) -> tuple[Plan, Path | None]:
         """Return the plan of a line, and the group that is to be made for it."""
