@@ -38,7 +38,7 @@ def boxed_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelDri
 def test_noise_at_the_ports(boxed_kernel: KernelDriver) -> None:
     def check(pair: tuple[str, bytes]) -> None:
         port, data = pair
-        address = ("127.0.0.1", getattr(boxed_kernel.manager, port))
+        address = (boxed_kernel.manager.ip, getattr(boxed_kernel.manager, port))
         with socket.create_connection(address, timeout=10) as sock:
             sock.sendall(data)
 
