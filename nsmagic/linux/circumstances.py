@@ -69,6 +69,7 @@ def _machine() -> dict[str, Any]:
         "nested": proc and uids != _WHOLE,
         "ids_mapped": not proc or (is_mapped(os.geteuid(), uids) and is_mapped(os.getegid(), gids)),
         "pid_moved": _link("pid") != _link("pid_for_children"),
+        "dumpable": not proc or Path("/proc/self/status").stat().st_uid == os.geteuid(),
         "pid_outer": proc and _is_outer("pid"),
         "known": frozenset(row.name for row in NAMESPACES if _link(row.name)),
         "limits": _limits(),

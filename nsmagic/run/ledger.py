@@ -79,7 +79,8 @@ class Ledger:
         """Remove the file, if there is nothing left in it."""
         with self._lock:
             if self.path is not None and not self._entries:
-                self.path.unlink(missing_ok=True)
+                with suppress(PermissionError):  # after os.setuid(); the sweep does it
+                    self.path.unlink(missing_ok=True)
             if self._fd >= 0:
                 os.close(self._fd)
             self._fd, self.path = -1, None

@@ -34,6 +34,16 @@ def surroundings() -> dict[str, Any]:
     }
 
 
+def rights() -> dict[str, str]:
+    """Return who the calling thread is and what it may, proc_pid_status(5); empty without /proc."""
+    try:
+        with open("/proc/thread-self/status", encoding="ascii", errors="replace") as status:
+            lines = (line.partition(":") for line in status)
+            return {name: value.strip() for name, _, value in lines if name in _RIGHTS}
+    except OSError:
+        return {}
+
+
 def python_order(plan: Sequence[steps.Step], taken: Mapping[str, Any], *, tty: bool) -> bytes:
     """Return a request for a fork of the spawner; `taken` are the `surroundings()`."""
     environment = {os.fsdecode(k): os.fsdecode(v) for k, v in taken["environment"].items()}
@@ -41,6 +51,10 @@ def python_order(plan: Sequence[steps.Step], taken: Mapping[str, Any], *, tty: b
     return json.dumps(order | {"environment": environment}).encode()
 
 
+_RIGHTS = frozenset({
+    "Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs",
+    "Seccomp", "Seccomp_filters",
+})  # fmt: skip
 _LIMITS = sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")})
 
 

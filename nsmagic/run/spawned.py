@@ -45,6 +45,7 @@ class SpawnLauncher:
 
     def start(self, stdout: int, stderr: int) -> Channel:
         """Ask for the program; see `nsmagic.run.program`."""
+        self._spawner.check_rights()
         ours, theirs = socket.socketpair()
         with theirs, ExitStack() as stack:
             stdin = os.dup(stdout) if self._tty else text_file(self._text)

@@ -16,7 +16,7 @@ import nsmagic
 from nsmagic.run.channel import Channel
 from nsmagic.run.launchorder import open_launcher
 from nsmagic.run.ledger import close_ledger, ledger
-from nsmagic.run.program import surroundings
+from nsmagic.run.program import rights, surroundings
 from nsmagic.wish.errors import NsmagicError
 
 # -I and -S keep the start short; the package's own folder is all that it needs.
@@ -39,7 +39,7 @@ class SpawnerClient:
         os.set_inheritable(me, True)
         program = open_launcher()
         self.launches = program is not None
-        self.given = surroundings()  # before the spawner has them
+        self.given, self._rights = surroundings(), rights()  # before the spawner has them
         passed = [me] if program is None else [me, program]
         words = [theirs.fileno(), me, ledger().path or "", "" if program is None else program]
         with theirs:
@@ -70,6 +70,20 @@ class SpawnerClient:
                 f"the spawner (PID {self.process.pid}) is gone: {error.strerror}",
                 hint="Run the cell again: a new one is started.",
             ) from None
+
+    def check_rights(self) -> None:
+        """NsmagicError where we gave up rights or took others since: programs would have the old.
+
+        Nobody may find himself root again who did os.setuid(1000).
+        """
+        changed = [name for name, value in rights().items() if self._rights.get(name) != value]
+        if changed:
+            raise NsmagicError(
+                f"this process's {', '.join(changed)} are no longer what they were when nsmagic "
+                "was loaded, and a program would be started with those",
+                hint="%reload_ext nsmagic   starts anew with what holds now; boxes and cells in "
+                "the background end.",
+            )
 
     def hang_up(self) -> None:
         """Close our end of the conversation."""

@@ -64,13 +64,15 @@ class Circumstances:
     `known` the namespaces that this Linux has, `covers` the mount points inside /proc, `clocks`
     monotonic and boottime in seconds as the initial time namespace counts them.
     `no_namespace` is a file to be entered that is none, `wrong_type` one of another type.
-    `processes` and `files` are RLIMIT_NPROC and RLIMIT_NOFILE.
+    `dumpable`: not after a change of ids, prctl(2).  `processes` and `files` are RLIMIT_NPROC and
+    RLIMIT_NOFILE.
     """
 
     plan: Plan | None = None
     place: Place | None = None
     uid: int = 0
     ids_mapped: bool = True
+    dumpable: bool = True
     capabilities: int = (1 << 41) - 1
     seccomp: bool = False
     unshare_filtered: bool = False

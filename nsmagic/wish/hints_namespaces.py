@@ -164,6 +164,13 @@ _MAPS = (
         "--map-root-user does both.",
     ),
     hint(
+        (MapIds, SetGroups), "EACCES",
+        "A process that changed its ids, as by os.setuid(), may not write to its own files in "
+        "/proc until it says that it holds no secrets, PR_SET_DUMPABLE in prctl(2).",
+        "import ctypes; ctypes.CDLL(None).prctl(4, 1)",
+        when=lambda r: not r.facts.dumpable,
+    ),
+    hint(
         (SetGroups,), "EPERM",
         "Linux lets setgroups be denied only before gid_map is written, and never be allowed again "
         "below a namespace that denies it (user_namespaces(7)).",

@@ -234,3 +234,31 @@ def test_an_init_of_ours_reaps_and_forwards(kernel: KernelDriver) -> None:
     assert out(kernel, f"{INIT} --timeout 20 bash\n{orphan}\n{gone}") == "reaped\n"
     told = "trap 'echo told; exit' TERM\nkill -TERM 1\nwhile :; do sleep 0.01; done"
     assert out(kernel, f"{INIT} --timeout 20 bash\n{told}") == "told\n"
+
+
+GIVEN_UP = {
+    "NoNewPrivs": "import ctypes; ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)",
+    "Uid": "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534)",
+}
+
+
+@root_only
+@pytest.mark.parametrize("line", GIVEN_UP)
+def test_rights_that_the_notebook_gave_up_do_not_come_back(
+    fresh_kernel: KernelDriver, line: str
+) -> None:
+    look = f"%unshare grep {line}: /proc/self/status"
+    before = fresh_kernel.run(look, raise_error=True).stdout
+    fresh_kernel.run(GIVEN_UP[line], raise_error=True)
+    refused = fresh_kernel.run(look).error or {}
+    assert f"{line}" in refused["evalue"]
+    assert "%reload_ext nsmagic" in "\n".join(refused["traceback"])
+    fresh_kernel.run("%reload_ext nsmagic", raise_error=True)
+    if line == "Uid":
+        told = fresh_kernel.run("%%unshare --user --map-root-user\n1").error or {}
+        assert "PR_SET_DUMPABLE" in "\n".join(told["traceback"])
+    after = fresh_kernel.run(look, raise_error=True).stdout
+    assert after != before
+    own = f"next(each for each in open('/proc/self/status') if each.startswith('{line}:'))"
+    now = fresh_kernel.run(own, raise_error=True).text
+    assert repr(after.splitlines(keepends=True)[-1]) == now  # above: IPython's history complains
