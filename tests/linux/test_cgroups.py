@@ -229,13 +229,13 @@ class TestCpu:
         assert shares == pytest.approx([61.5, 23.1, 15.4], abs=3)
 
     def test_a_quota_throttles(self) -> None:
-        with group("cpu=20%") as made:
+        with group("cpu=5%") as made:  # less than it would get on a busy machine without
             began = time.monotonic()
             (seconds,) = burn([made], 1.5)
             wall = time.monotonic() - began
             sample = taken(made)
             assert (sample["cpu.throttled"] or 0) >= 1
-            assert seconds / wall <= 0.23
+            assert seconds / wall <= 0.08
 
     def test_frozen_time_does_not_pass(self) -> None:
         with group() as made, group(name="clock") as clock:
