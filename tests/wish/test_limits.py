@@ -132,6 +132,7 @@ def test_both_spellings(line: str, v2: list[str], v1: list[str]) -> None:
         ("memory=64M", "nearest: mem"),
         ("memory.limit_in_byte=64M", "nearest: memory.limit_in_bytes"),
         ("cpu.share=5", "nearest: cpu.shares"),
+        ("rbps=1M", "type one as io=sda:wbps=1M"),
         ("=3", "no limit is called ''"),
         ("mem", "mem=64M"),
         ("mem=64MB", "1000^2 or 64 x 1024^2"),

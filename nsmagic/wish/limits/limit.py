@@ -14,6 +14,7 @@ from nsmagic.wish.limits.row import Row
 from nsmagic.wish.limits.sides import MEMSW, PERIOD_V1, QUOTA, Others, Writes
 from nsmagic.wish.limits.sizes import human_size
 from nsmagic.wish.limits.table import BY_KEY, BY_NAME, LIMITS
+from nsmagic.wish.limits.units import RATES
 from nsmagic.wish.spelling import or_nearest
 
 # Files that are no limits: what to type for what they do.
@@ -107,6 +108,9 @@ def _unknown(name: str) -> WishError:
         return WishError(f"{name} is no limit; type {_ACTIONS[name]}")
     if any(source.file == name for row in METRICS for source in row.sources):
         return WishError(f"{name} is read, not set; %cgroup show NAME shows it")
+    if name in RATES:
+        example = BY_KEY["io"].unit.example
+        return WishError(f"{name} is a rate of a block device; type one as io={example}")
     short = tuple(row.key for row in LIMITS if "." not in row.key)
     near = ("" if "." in name else or_nearest(name, short)) or or_nearest(name, BY_NAME)
     return WishError(
