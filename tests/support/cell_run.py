@@ -52,6 +52,11 @@ class CellRun:
         return "".join(c["text"] for c in self._contents("stream") if c["name"] == name)
 
     @property
+    def begun(self) -> bool:
+        """Whether the kernel has taken it up."""
+        return bool(self._contents("execute_input"))
+
+    @property
     def stdout(self) -> str:
         """All text on the stream stdout."""
         return self._stream("stdout")

@@ -78,7 +78,8 @@ class KernelDriver:
         try:
             self.manager.start_kernel(**options)
             self.client = self.manager.client()
-            self.client.start_channels()
+            # Without the heart beat: whoever misses one opens another socket, and a test is blamed.
+            self.client.start_channels(hb=False)
             self.client.wait_for_ready(timeout=30)
             self.run(setup, raise_error=True)
         except BaseException:

@@ -71,9 +71,10 @@ class Victim:
             assert not left, left
 
     def attack(self, cell: str, *, after: float | None = None, timeout: float = 40) -> CellRun:
-        """Run a cell to its end; with `after`, press the stop button so many seconds later."""
+        """Run a cell to its end; with `after`, press the stop button so long after it began."""
         run = self.kernel.start(cell)
         if after is not None:
+            self.kernel.wait(run, timeout=timeout, until=lambda run: run.begun)
             time.sleep(after)
             self.kernel.interrupt()
         return self.kernel.wait(run, timeout=timeout)
