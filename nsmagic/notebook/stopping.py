@@ -9,6 +9,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from nsmagic.notebook.failures import one_line_if_stopped
+
 _Handler = TypeVar("_Handler", bound=Callable[..., object])
 
 
@@ -45,4 +47,5 @@ def on_sigint(handler: _Handler) -> Generator[_Handler]:
     try:
         yield handler
     finally:
-        signal.signal(signal.SIGINT, before)
+        with one_line_if_stopped("the cell had ended"):
+            signal.signal(signal.SIGINT, before)  # in Python, and the next press is not ours

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nsmagic.notebook.stopping import on_sigint
 from tests.notebook.ending import (
     UNWILLING,
     WAYS,
@@ -194,3 +195,17 @@ def test_timeout_in_the_middle_of_a_flood(kernel: KernelDriver) -> None:
     run = kernel.run("%%unshare --uts --timeout 1 bash\nexec yes", timeout=30)
     assert "ran into its --timeout" in message(run)
     assert run.stdout.startswith("y\ny\n")
+
+
+def test_a_press_at_the_very_end_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The notebook's own handler is back, and we are still there."""
+    give_back = signal.signal
+
+    def and_press(number: int, handler: signal.Handlers) -> None:
+        give_back(number, handler)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt) as raised, on_sigint(lambda *_: None):
+        monkeypatch.setattr(signal, "signal", and_press)
+    (line,) = raised.value._render_traceback_()  # type: ignore[attr-defined]
+    assert line.endswith("the cell had ended")

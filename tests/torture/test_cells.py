@@ -34,8 +34,8 @@ def test_many_cells_in_one_kernel(place: Place) -> None:
     assert told["left"] == {}
     assert told["answer"] == "42"
     grown = {name: told["after"][name] - was for name, was in told["before"].items()}
-    assert grown.pop("kernel's resident kB") < MEMORY
-    assert grown.pop("spawner's resident kB") < MEMORY
+    assert grown.pop("kernel's resident kB") < MEMORY, told["steps"]
+    assert grown.pop("spawner's resident kB") < MEMORY, told["steps"]
     assert grown.pop("kernel's descriptors") <= SPARE["descriptors"]
     assert grown.pop("kernel's threads") <= SPARE["threads"]
     assert set(grown.values()) == {0}, grown
