@@ -272,10 +272,12 @@ def test_the_end_of_its_init_is_the_end_of_all(options: str, notebook: KernelDri
     name = fresh_name()
     body = f"(exec -a {name} sleep 1000)"
     notebook.run(f"%%unshare --name web {options} --bg --proc job bash\n{body}", raise_error=True)
-    while not called(name):
+    while not (pids := called(name)):
         pass
+    pidfd = os.pidfd_open(pids[0])
     os.kill(init_of(notebook, "web"), signal.SIGKILL)
     assert "was killed by SIGKILL" in message(notebook.run("job.wait()"))
+    wait_for(pidfd)  # a job waits for its own process, and they die in any order
     assert called(name) == []
     assert "killed by SIGKILL" in refused(notebook, "%nsenter -t web true")
 
