@@ -110,7 +110,7 @@ def one_line_if_stopped(line: str) -> Generator[None]:
 def one_message() -> Generator[None]:
     """Turn errors of the library into one short message without a traceback of ours."""
     try:
-        with one_line_if_stopped("the cell had not begun"):  # there is no process to stop yet
+        with one_line_if_stopped("stopped before it was done"):
             yield
     except WishError as error:
         raise UsageError(_with_hint(str(error), error.hint)) from None

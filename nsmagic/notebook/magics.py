@@ -12,7 +12,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 import nsmagic
 from nsmagic.linux.ids import SystemNames
 from nsmagic.notebook.cgroup import CgroupDesk
-from nsmagic.notebook.failures import one_message
+from nsmagic.notebook.failures import one_line_if_stopped, one_message
 from nsmagic.notebook.publishers import publisher_for
 from nsmagic.notebook.request import read_request
 from nsmagic.notebook.stopping import StopButton, on_sigint
@@ -93,7 +93,11 @@ class IsolationMagics(Magics):
         return self._run(NSENTER, line, cell)
 
     def _run(self, table: Table, line: str, cell: str | None) -> Job | Box | None:
-        with one_message(), on_sigint(StopButton()) as button:
+        with (
+            one_message(),
+            one_line_if_stopped("the cell had not begun"),  # there is no process to stop yet
+            on_sigint(StopButton()) as button,
+        ):
             request = read_request(table.program, line, cell)
             if request.ours.help:
                 sys.stdout.write(cgroup_help() if table is CGROUP else help_text(table))

@@ -101,7 +101,10 @@ def read_lab(line: str, names: Names) -> LabWish:
         raise WishError(f"lab: {verb!r} is not something to do{near}")
     name, *rest = rest or ("",)
     if not name and verb in ("start", "check", "predict"):
-        raise WishError(f"lab: {verb} needs a word after it: {_BY_WORD[verb].typed('lab')}")
+        raise WishError(
+            f"lab: {verb} needs a word after it: {_BY_WORD[verb].typed('lab')}",
+            hint="Tab offers what can stand there; %lab alone lists the labs.",
+        )
     flags = {flag: bool(parsed.values.get(flag)) for flag in ("strict", "all")}
     return _wish(verb, name, rest, **flags)
 

@@ -130,6 +130,7 @@ class TestMagic:
             error = fresh_kernel.run(f"%lab {line}").error
             assert error is not None
             assert "no lab was started" in error["evalue"]
+        assert "%lab alone lists the labs" in fresh_kernel.run("%lab start").stderr
 
     def test_who_is_checked(self, kernel: KernelDriver) -> None:
         kernel.run("%lab start 01", raise_error=True)

@@ -80,6 +80,16 @@ def test_python_shows_where_it_was(kernel: KernelDriver) -> None:
     assert text.splitlines()[-1] == "Interrupted: the cell was stopped"
 
 
+def test_a_line_that_is_no_cell_says_that_it_was_not_done(kernel: KernelDriver) -> None:
+    slow = "%lab start 01\nfrom nsmagic.labs import guard\nread = guard.compare\n"
+    slow += "def slowly(*_): print('ready', flush=True); __import__('time').sleep(1000)\n"
+    kernel.run(f"{slow}guard.compare = slowly", raise_error=True)
+    run = begin(kernel, "%lab guard")
+    kernel.interrupt()
+    assert message(kernel.wait(run)) == "Interrupted: stopped before it was done"
+    kernel.run("guard.compare = read\n%lab reset", raise_error=True)
+
+
 def test_a_cell_may_clean_up(kernel: KernelDriver) -> None:
     body = "try:\n    print('ready')\n    time.sleep(1000)\nfinally:\n    print('tidy')"
     run = begin(kernel, f"%%unshare --uts\nimport time\n{body}")
