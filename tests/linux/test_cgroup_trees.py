@@ -201,7 +201,12 @@ anon-rss:1kB, file-rss:1kB, shmem-rss:1kB
 global_oom,task_memcg=/x/nsmagic-7-eat,task=last,pid=101,uid=0
 3,105,5000005,-;Out of memory: Killed process 101 (last) total-vm:1kB, anon-rss:2kB, \
 file-rss:3kB, shmem-rss:4kB
-3,106,5000006,c;garbage
+6,106,5000006,-;Tasks in /x/nsmagic-7-eat are going to be killed due to memory.oom.group set
+3,107,5000007,-;Memory cgroup out of memory: Killed process 101 (last) total-vm:1kB, \
+anon-rss:2kB, file-rss:3kB, shmem-rss:4kB
+3,108,5000008,-;Memory cgroup out of memory: Killed process 98 (bash) total-vm:1kB, \
+anon-rss:5kB, file-rss:3kB, shmem-rss:4kB
+3,109,5000009,c;garbage
 no head at all
 """
 
@@ -210,10 +215,11 @@ def test_victims_in_the_log(tmp_path: Path) -> None:
     log = tmp_path / "kmsg"
     log.write_text(LOG)
     group = Cgroup(name="eat", v2=tmp_path / "nsmagic-7-eat")
-    first, last = read_victims(group, since=4.9, kmsg=log)
+    first, last, with_it = read_victims(group, since=4.9, kmsg=log)
     assert (first.pid, first.name) == (99, "evil,pid=12,uid=0")
     assert first.limit == "/x/nsmagic-7-eat"
     assert (first.anon, first.file, first.shmem) == (65280 << 10, 5376 << 10, 12 << 10)
     assert (last.pid, last.name, last.limit) == (101, "last", "")
+    assert (with_it.pid, with_it.name, with_it.anon) == (98, "bash", 5 << 10)
     assert read_victims(group, since=6.0, kmsg=log) == ()
     assert read_victims(group, since=0.0, kmsg=tmp_path / "absent") == ()

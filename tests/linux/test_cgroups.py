@@ -193,7 +193,8 @@ class TestMemory:
     def test_who_died_of_a_limit_below_is_not_ours(
         self, monkeypatch: pytest.MonkeyPatch, log: str
     ) -> None:
-        with group("mem=80M") as outer:
+        # A name of its own: the log of the test before has just been written.
+        with group("mem=80M", name="outer") as outer:
             monkeypatch.setenv(VARIABLE, ":".join(str(path) for path in outer.directories))
             with group("mem=48M", name="inner") as inner:
                 before = read_counters(outer)

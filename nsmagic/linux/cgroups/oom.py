@@ -212,20 +212,19 @@ def read_victims(group: Cgroup, *, since: float, kmsg: Path = KMSG) -> tuple[Vic
     An ordinary user mostly may not read it (kernel.dmesg_restrict): nothing is returned then.
     """
     folders = {path.name for path in group.directories}
-    limits: dict[int, str] = {}
-    found = []
+    limit: str | None = None
+    found: dict[int, Victim] = {}
     for line in read_log(since, kmsg):
         if summary := _SUMMARY.search(line):
-            if folders & set(summary["group"].split("/")):
-                limits[int(summary["pid"])] = summary["limit"] or ""
-        elif (killed := _KILLED.search(line)) and int(killed["pid"]) in limits:
+            ours = folders & set(summary["group"].split("/"))
+            limit = (summary["limit"] or "") if ours else None
+        elif limit is not None and (killed := _KILLED.search(line)):
+            # With memory.oom.group more follow, the first once more if it has not ended yet.
             anon, file, shmem = (int(killed[name]) * 1024 for name in ("anon", "file", "shmem"))
-            limit = limits[int(killed["pid"])]
-            found.append(
-                Victim(
-                    pid=int(killed["pid"]), name=killed["name"], limit=limit, line=line,
-                    below=bool(folders & set(limit.split("/")[:-1])),
-                    anon=anon, file=file, shmem=shmem,
-                )
+            victim = Victim(
+                pid=int(killed["pid"]), name=killed["name"], limit=limit, line=line,
+                below=bool(folders & set(limit.split("/")[:-1])),
+                anon=anon, file=file, shmem=shmem,
             )  # fmt: skip
-    return tuple(found)
+            found.setdefault(victim.pid, victim)
+    return tuple(found.values())
