@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nsmagic.notebook.stopping import on_sigint
+from nsmagic.notebook.stopping import StopButton, on_sigint
 from tests.notebook.ending import (
     UNWILLING,
     WAYS,
@@ -219,3 +219,23 @@ def test_a_press_at_the_very_end_is_told_in_one_line(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(signal, "signal", and_press)
     (line,) = raised.value._render_traceback_()  # type: ignore[attr-defined]
     assert line.endswith("the cell had ended")
+
+
+def test_who_presses_twice_means_the_same_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    for _ in range(3):  # as fast as a loop over cells
+        with on_sigint(StopButton()):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+    later = time.monotonic() + 1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_cell_that_nobody_stopped_leaves_sigint_as_it_was() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with on_sigint(StopButton()):
+        pass
+    assert signal.getsignal(signal.SIGINT) == before
