@@ -30,7 +30,9 @@ def test_run_all_of_the_namespaces_lab(lab: OpenNotebook, theme: str) -> None:
     assert notebook.page.locator(".jp-Dialog").count() == 0
     notebook.run_all()
     # JupyterLab calls it done at the cell that fails on purpose; the cells below still run.
-    notebook.page.locator(".jp-OutputArea-output", has_text="playground /tmp").wait_for()
+    notebook.page.locator(".jp-OutputArea-output", has_text="playground /tmp").wait_for(
+        timeout=90_000
+    )
     assert notebook.page.locator(".jp-Dialog").count() == 0
     saved = notebook.save()
     shown = {cell.id: notebook.output(number) for number, cell in enumerate(saved.cells)}
