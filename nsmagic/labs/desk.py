@@ -118,7 +118,7 @@ class Desk:
         """Stop cells that run in the background, so that they say they were stopped."""
         older = {each.pid for each in started.older}
         for value in self._variables.values():
-            if isinstance(value, Job) and value.pid and value.pid not in older:
+            if isinstance(value, Job) and not value.ended and value.pid not in older:
                 yield f"cell {value.name}"
                 value.kill()
 

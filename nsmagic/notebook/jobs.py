@@ -30,8 +30,13 @@ class Job:
 
     @property
     def pid(self) -> int:
-        """The PID of the cell's main process as the notebook sees it; 0 once it has ended."""
+        """The PID of the cell's main process as the notebook sees it; 0 before and after."""
         return self._sandbox.pid
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing of it to wait for."""
+        return self._ended.is_set()
 
     def wait(self, timeout: float | None = None) -> Result | None:
         """Wait for the end, `timeout` seconds at most; raise what the cell raised.
@@ -63,7 +68,7 @@ class Job:
 
     @property
     def _state(self) -> str:
-        if not self._ended.is_set():
+        if not self.ended:
             return "running"
         if self.result is not None and self.result.stopped == "interrupted":
             return "killed"

@@ -25,7 +25,8 @@ _MAKERS: Final = frozenset({
     *(("collections", name) for name in ("Counter", "OrderedDict", "defaultdict", "deque")),
     *(("datetime", name) for name in ("date", "datetime", "time", "timedelta", "timezone")),
     ("decimal", "Decimal"), ("fractions", "Fraction"), ("uuid", "UUID"),
-    ("pathlib", "PosixPath"), ("pathlib", "PurePosixPath"),
+    *((module, name) for module in ("pathlib", "pathlib._local")  # the latter in Python 3.13
+      for name in ("PosixPath", "PurePosixPath")),
     ("numpy", "dtype"), ("numpy", "ndarray"),
     *((f"{each}.multiarray", name) for each in _NUMPY for name in ("_reconstruct", "scalar")),
     *((f"{each}.numeric", "_frombuffer") for each in _NUMPY),

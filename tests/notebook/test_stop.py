@@ -35,6 +35,14 @@ LIMIT = 2.0  # seconds until everything is gone
 MOMENTS = 20  # stops while a cell is being set up, for each kind of body
 
 
+@pytest.fixture
+def sigint() -> Iterator[None]:
+    """SIGINT as in a notebook: a shell that begins us in the background lets us ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def kept() -> Iterator[KernelDriver]:
     """A kernel that can make no cgroup."""
@@ -207,6 +215,7 @@ def test_timeout_in_the_middle_of_a_flood(kernel: KernelDriver) -> None:
     assert run.stdout.startswith("y\ny\n")
 
 
+@pytest.mark.usefixtures("sigint")
 def test_a_press_at_the_very_end_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """The notebook's own handler is back, and we are still there."""
     give_back = signal.signal
@@ -221,6 +230,7 @@ def test_a_press_at_the_very_end_is_told_in_one_line(monkeypatch: pytest.MonkeyP
     assert line.endswith("the cell had ended")
 
 
+@pytest.mark.usefixtures("sigint")
 def test_who_presses_twice_means_the_same_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.getsignal(signal.SIGINT)
     for _ in range(3):  # as fast as a loop over cells
@@ -234,6 +244,7 @@ def test_who_presses_twice_means_the_same_cell(monkeypatch: pytest.MonkeyPatch) 
     assert signal.getsignal(signal.SIGINT) == before
 
 
+@pytest.mark.usefixtures("sigint")
 def test_a_cell_that_nobody_stopped_leaves_sigint_as_it_was() -> None:
     before = signal.getsignal(signal.SIGINT)
     with on_sigint(StopButton()):
