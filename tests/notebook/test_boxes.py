@@ -63,7 +63,7 @@ def init_of(notebook: KernelDriver, name: str) -> int:
     assert run.result is not None
     pid = int(run.result["text/plain"])
     end = time.monotonic() + 5  # it is ready before it has executed what it becomes
-    while (name := Path(f"/proc/{pid}/comm").read_text()).startswith("memfd:"):
+    while (name := Path(f"/proc/{pid}/comm").read_text()).startswith(("memfd:", "nsmagic-launch")):
         assert time.monotonic() < end
         os.sched_yield()
     assert name == "nsmagic-init\n"
