@@ -19,51 +19,11 @@ from nsmagic.run.perform import perform_all, refuse
 from nsmagic.wish import steps
 
 
-def surroundings() -> dict[str, Any]:
-    """Return what a program cell takes over from the calling process.
-
-    Environment (of bytes), umask, resource limits, nice value and CPU affinity; the current
-    directory travels as a descriptor.
-    """
-    return {
-        "environment": dict(os.environb),
-        "umask": _umask(),
-        "limits": {number: resource.getrlimit(number) for number in _LIMITS},
-        "nice": os.getpriority(os.PRIO_PROCESS, 0),
-        "affinity": sorted(os.sched_getaffinity(0)),
-    }
-
-
-def rights() -> dict[str, str]:
-    """Return who the calling thread is and what it may, proc_pid_status(5); empty without /proc."""
-    try:
-        with open("/proc/thread-self/status", encoding="ascii", errors="replace") as status:
-            lines = (line.partition(":") for line in status)
-            return {name: value.strip() for name, _, value in lines if name in _RIGHTS}
-    except OSError:
-        return {}
-
-
 def python_order(plan: Sequence[steps.Step], taken: Mapping[str, Any], *, tty: bool) -> bytes:
     """Return a request for a fork of the spawner; `taken` are the `surroundings()`."""
     environment = {os.fsdecode(k): os.fsdecode(v) for k, v in taken["environment"].items()}
     order = {"steps": [steps.to_json(step) for step in plan], "tty": tty, **taken}
     return json.dumps(order | {"environment": environment}).encode()
-
-
-_RIGHTS = frozenset({
-    "Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs",
-    "Seccomp", "Seccomp_filters",
-})  # fmt: skip
-_LIMITS = sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")})
-
-
-def _umask() -> int:
-    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-        for line in status:
-            if line.startswith("Umask:"):
-                return int(line.split()[1], 8)
-    raise OSError(2, "no Umask line (Linux 4.7)", "/proc/self/status")
 
 
 def be_ready(orders: Channel) -> NoReturn:

@@ -7,6 +7,7 @@ import socket
 from contextlib import ExitStack
 
 from nsmagic.run.channel import Channel, Frame
+from nsmagic.run.inherited import own_status, surroundings
 from nsmagic.run.launch import (
     CLOSE_SECONDS,
     KILLED,
@@ -17,7 +18,7 @@ from nsmagic.run.launch import (
     wait_status,
 )
 from nsmagic.run.launchorder import launch_order
-from nsmagic.run.program import python_order, surroundings
+from nsmagic.run.program import python_order
 from nsmagic.run.result import Usage
 from nsmagic.run.spawning import SpawnerClient
 from nsmagic.wish.errors import NsmagicError
@@ -45,14 +46,15 @@ class SpawnLauncher:
 
     def start(self, stdout: int, stderr: int) -> Channel:
         """Ask for the program; see `nsmagic.run.program`."""
-        self._spawner.check_rights()
+        status = own_status()
+        self._spawner.check_rights(status)
         ours, theirs = socket.socketpair()
         with theirs, ExitStack() as stack:
             stdin = os.dup(stdout) if self._tty else text_file(self._text)
             stack.callback(os.close, stdin)
             cwd = os.open(".", _A_DIRECTORY)
             stack.callback(os.close, cwd)
-            plan, taken = self._plan.steps, surroundings()
+            plan, taken = self._plan.steps, surroundings(status)
             order = None
             if self._spawner.launches:
                 order = launch_order(plan, taken, self._spawner.given, tty=self._tty)

@@ -7,16 +7,16 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import nsmagic
 from nsmagic.run.channel import Channel
+from nsmagic.run.inherited import own_status, rights, surroundings
 from nsmagic.run.launchorder import open_launcher
 from nsmagic.run.ledger import close_ledger, ledger
-from nsmagic.run.program import rights, surroundings
 from nsmagic.wish.errors import NsmagicError
 
 # -I and -S keep the start short; the package's own folder is all that it needs.
@@ -39,7 +39,8 @@ class SpawnerClient:
         os.set_inheritable(me, True)
         program = open_launcher()
         self.launches = program is not None
-        self.given, self._rights = surroundings(), rights()  # before the spawner has them
+        status = own_status()
+        self.given, self._rights = surroundings(status), rights(status)  # before it has them
         passed = [me] if program is None else [me, program]
         words = [theirs.fileno(), me, ledger().path or "", "" if program is None else program]
         with theirs:
@@ -71,12 +72,14 @@ class SpawnerClient:
                 hint="Run the cell again: a new one is started.",
             ) from None
 
-    def check_rights(self) -> None:
+    def check_rights(self, status: Mapping[str, str]) -> None:
         """NsmagicError where we gave up rights or took others since: programs would have the old.
 
         Nobody may find himself root again who did os.setuid(1000).
         """
-        changed = [name for name, value in rights().items() if self._rights.get(name) != value]
+        changed = [
+            name for name, value in rights(status).items() if self._rights.get(name) != value
+        ]
         if changed:
             raise NsmagicError(
                 f"this process's {', '.join(changed)} are no longer what they were when nsmagic "

@@ -23,9 +23,9 @@ from nsmagic.linux.namespaces import read_links
 from nsmagic.linux.situation import read_situation
 from nsmagic.run.boxinit import SIGNALLED, TITLE, program_file
 from nsmagic.run.boxsetup import Setup
+from nsmagic.run.inherited import own_status, surroundings
 from nsmagic.run.launchorder import launch_order
 from nsmagic.run.launchorder import program_file as launcher_file
-from nsmagic.run.program import surroundings
 from nsmagic.run.spawning import close_spawner, spawner
 from nsmagic.wish.boxes import box_part
 from nsmagic.wish.plan import make_plan
@@ -190,7 +190,7 @@ def test_a_box_is_the_same_whoever_makes_it(line: str) -> None:
         group = None if place is None else place / f"nsmagic-{os.getpid()}-{number}"
         situation = read_situation(wish, None if group is None else str(group))
         plan = make_plan(wish, situation, KeepBox(box=number))
-        taken = surroundings()
+        taken = surroundings(own_status())
         assert launch_order(plan.steps, taken, taken, tty=False) is not None
         setup = Setup(number, plan, group)
         setup.start()

@@ -14,9 +14,9 @@ import pytest
 
 from nsmagic.run.boxinit import SIGNALLED, TITLE
 from nsmagic.run.helpers import start_launcher
+from nsmagic.run.inherited import own_status, surroundings
 from nsmagic.run.launchcalls import Call
 from nsmagic.run.launchorder import _Order, launch_order, open_launcher, program_file
-from nsmagic.run.program import surroundings
 from nsmagic.wish import steps
 from tests.support.skips import needs, probe
 
@@ -37,7 +37,7 @@ def a_launcher() -> str | None:
 
 
 def order(*plan: Step, **changed: Any) -> bytes | None:
-    taken = surroundings()
+    taken = surroundings(own_status())
     return launch_order(plan, taken | changed, taken, tty=False)
 
 
@@ -48,7 +48,7 @@ def test_an_order_begins_with_its_size() -> None:
 
 
 def test_only_what_differs_from_the_spawner_is_set() -> None:
-    limits = surroundings()["limits"]
+    limits = surroundings(own_status())["limits"]
     block = order(UNSHARE, TRUE, nice=3, limits=limits | {0: (5, 6)}, affinity=[70])
     assert block is not None
     assert struct.unpack_from("=2I", block)[1] == 5

@@ -21,9 +21,9 @@ import pytest
 from nsmagic.linux import cgroups
 from nsmagic.linux.namespaces import read_links
 from nsmagic.linux.processes import life_of
+from nsmagic.run.inherited import own_status, surroundings
 from nsmagic.run.launchorder import launch_order, program_file
 from nsmagic.run.perform import perform
-from nsmagic.run.program import surroundings
 from nsmagic.run.spawning import close_spawner, spawner
 from nsmagic.wish.errors import StepError
 from nsmagic.wish.nsenter import read_nsenter
@@ -247,7 +247,7 @@ def test_the_launcher_does_what_enters_a_whole_process(targets: dict[str, int]) 
     """Else all of these would compare Python with itself."""
     words = ["-t", str(targets["all"]), "-a", *KEEP.split(), "-r", "-w", "true"]
     plan, _ = Cell(read=read_nsenter).plan(words, Exec(argv=("true",)))
-    taken = surroundings()
+    taken = surroundings(own_status())
     assert launch_order(plan.steps, taken, taken, tty=False) is not None
 
 
