@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -108,12 +109,12 @@ class Table:
         )
 
 
-class Tabled:
+class Tabled(ABC):
     """Shows itself as its table, in a notebook and in a terminal; a dataclass with `repr=False`."""
 
+    @abstractmethod
     def table(self) -> Table:
         """Return it as a table for text and HTML."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return self.table().text()
