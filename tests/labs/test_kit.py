@@ -20,6 +20,7 @@ from nsmagic.linux.ids import SystemNames
 from nsmagic.wish.errors import WishError
 from nsmagic.wish.lab import LabWish, read_lab
 from tests.support.kernel_driver import KernelDriver
+from tests.support.process import spawners
 from tests.support.sandboxes import docker_default, sandboxes_work
 from tests.support.skips import needs, root_only
 
@@ -236,8 +237,8 @@ class TestMagic:
     ) -> None:
         fresh_kernel.run("%lab start 01\n!touch kept\n%unshare true", raise_error=True)
         folder = Path(value(fresh_kernel, "str(playground)"))
-        code = "from nsmagic.run.spawning import spawner\nprint(spawner().process.pid)"
-        spawner = os.pidfd_open(int(fresh_kernel.run(code, raise_error=True).stdout))
+        (found,) = spawners(fresh_kernel.pid)
+        spawner = os.pidfd_open(found)
         assert (folder / "kept").exists()
         os.kill(fresh_kernel.pid, signal.SIGKILL)
         ended, _, _ = select.select([spawner], [], [], 10)  # the last thing it does is to sweep

@@ -22,7 +22,7 @@ from nsmagic.wish.errors import CgroupError
 from nsmagic.wish.limits import parse_limits
 from tests.run.test_spawner import a_private_cgroup
 from tests.support import sandboxes
-from tests.support.groups import any_place, group, groups_with_limits
+from tests.support.groups import any_place, bare_group, group, groups_with_limits
 from tests.support.skips import needs, probe, root_only
 
 if TYPE_CHECKING:
@@ -340,11 +340,7 @@ print(str(os.getpid()) in (group / "cgroup.procs").read_text().split())
 
 @needs(a_private_cgroup)
 def test_a_leaf_that_could_not_be_had_is_gone_again() -> None:
-    place = cgroups.private_place()
-    assert place is not None
-    own = place / f"nsmagic-{os.getpid()}-outer"
-    own.mkdir()
-    try:
+    with bare_group("outer") as own:
         with subprocess.Popen(["sleep", "60"]) as stranger:
             (own / "cgroup.procs").write_text(str(stranger.pid))
             done = subprocess.run(
@@ -356,17 +352,11 @@ def test_a_leaf_that_could_not_be_had_is_gone_again() -> None:
         assert len(errors) == 2
         assert all("could not be moved to" in error for error in errors)
         assert (folders, is_back) == ("[]", "True")
-    finally:
-        cgroups.remove(own)
 
 
 @needs(a_private_cgroup)
 def test_a_group_may_be_called_by_what_ends_a_line_for_python() -> None:
-    place = cgroups.private_place()
-    assert place is not None
-    odd = place / f"nsmagic-{os.getpid()}-a\r0::b\x0b\x85\u2028: c"
-    odd.mkdir()
-    try:
+    with bare_group("a\r0::b\x0b\x85\u2028: c") as odd:
         with subprocess.Popen(["sleep", "60"]) as sleeper:
             (odd / "cgroup.procs").write_text(str(sleeper.pid))
             proc = Path(f"/proc/{sleeper.pid}")
@@ -377,5 +367,3 @@ def test_a_group_may_be_called_by_what_ends_a_line_for_python() -> None:
         assert found[0] == odd
         assert found[1] is not None
         assert found[1].own == odd
-    finally:
-        cgroups.remove(odd)

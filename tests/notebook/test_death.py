@@ -23,9 +23,8 @@ from tests.notebook.ending import (
     fresh_name,
     message,
 )
-from tests.support import leaks
 from tests.support.kernel_driver import KernelDriver
-from tests.support.process import on_this_machine
+from tests.support.process import on_this_machine, spawners
 from tests.support.sandboxes import readonly_cgroup, sandboxes_work
 from tests.support.skips import needs, root_only
 
@@ -50,16 +49,10 @@ def start_kernel(way: str) -> KernelDriver:
     return KernelDriver(prefix=readonly_cgroup([]) if way == "keeper" else ())
 
 
-def spawner_of(kernel: KernelDriver) -> int:
-    for pid in Path(f"/proc/{kernel.pid}/task/{kernel.pid}/children").read_text().split():
-        if leaks.SPAWNER in Path(f"/proc/{pid}/cmdline").read_text():
-            return int(pid)
-    raise AssertionError("no spawner")
-
-
 def kill_spawner(kernel: KernelDriver) -> None:
     """Kill it, and return when it is dead."""
-    pidfd = os.pidfd_open(spawner_of(kernel))
+    (spawner,) = spawners(kernel.pid)
+    pidfd = os.pidfd_open(spawner)
     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     select.select([pidfd], [], [])
     os.close(pidfd)
@@ -194,7 +187,7 @@ def test_kernel_and_spawner_are_killed_at_once(way: str, body: str, world: World
     name = fresh_name()
     with start_kernel(way) as kernel:
         begin(kernel, OUTLIVING[body].cell(WAYS[way], name))
-        processes, spawner = world.pids(), spawner_of(kernel)
+        processes, (spawner,) = world.pids(), spawners(kernel.pid)
         for pid in (spawner, kernel.pid):
             os.kill(pid, signal.SIGSTOP)
         for pid in (spawner, kernel.pid):

@@ -12,8 +12,7 @@ import pytest
 
 from tests.notebook.ending import children
 from tests.support.kernel_driver import KernelDriver
-from tests.support.leaks import SPAWNER
-from tests.support.process import descriptors, status
+from tests.support.process import descriptors, spawners, status
 from tests.support.sandboxes import readonly_cgroup, sandboxes_work
 from tests.support.skips import needs
 
@@ -52,15 +51,6 @@ def a_kernel(request: pytest.FixtureRequest) -> Iterator[KernelDriver]:
         yield driver
 
 
-def spawners(kernel: KernelDriver) -> list[int]:
-    return [
-        int(pid)
-        for tasks in Path(f"/proc/{kernel.pid}/task").glob("*/children")
-        for pid in tasks.read_text().split()
-        if SPAWNER in Path(f"/proc/{pid}/cmdline").read_text()
-    ]
-
-
 def groups_of(pid: int) -> list[str]:
     """Directories of a kernel's cgroups; those of others come and go while we look."""
     return sorted(
@@ -81,7 +71,7 @@ def state(kernel: KernelDriver) -> dict[str, object]:
 
 
 def look(kernel: KernelDriver) -> dict[str, object]:
-    (spawner,) = spawners(kernel)
+    (spawner,) = spawners(kernel.pid)
     helpers = Path(f"/proc/{spawner}/task/{spawner}/children")
     while not helpers.read_text():
         pass
@@ -123,7 +113,7 @@ def run_many(kernel: KernelDriver, rounds: int) -> None:
     with chatter(kernel):  # what is made once and stays
         run_all(kernel)
     before, opened = state(kernel), descriptors(kernel.pid)
-    (spawner,) = spawners(kernel)
+    (spawner,) = spawners(kernel.pid)
     memory = {pid: status(pid, "VmRSS") for pid in (kernel.pid, spawner)}
     with chatter(kernel):
         for _ in range(rounds):

@@ -20,8 +20,7 @@ from nsmagic.run.guards import Guard
 from nsmagic.run.spawning import SpawnerClient, close_spawner, spawner
 from tests.notebook.ending import message
 from tests.run.direct import Cell
-from tests.support.leaks import SPAWNER
-from tests.support.process import children
+from tests.support.process import children, spawners
 from tests.support.skips import NEEDS_ROOT, needs, probe
 from tests.support.user import PROJECT
 
@@ -189,11 +188,7 @@ def test_programs_from_many_threads() -> None:
 def test_no_more_processes_allowed(user_kernel: KernelDriver) -> None:
     """RLIMIT_NPROC, which Linux counts for ordinary users only."""
     assert user_kernel.run("%unshare --user echo 1").stdout == "1\n"
-    (pid,) = (
-        child
-        for child in children(user_kernel.pid)
-        if SPAWNER in Path(f"/proc/{child}/cmdline").read_text()
-    )
+    (pid,) = spawners(user_kernel.pid)
     limit = "resource.prlimit({pid}, resource.RLIMIT_NPROC, {limits})"
     user_kernel.run(
         f"import resource\nsoft, hard = resource.prlimit({pid}, resource.RLIMIT_NPROC)\n"

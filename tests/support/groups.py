@@ -11,6 +11,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from nsmagic.linux.cgroups import private_place, remove
 from nsmagic.linux.cgroups.group import Cgroup, make_group
 from nsmagic.linux.cgroups.places import Place, Places
 from nsmagic.wish.errors import CgroupError
@@ -19,6 +20,7 @@ from tests.support.skips import probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 BUSY = """
 import os, struct, time
@@ -46,6 +48,19 @@ def any_place() -> Place | None:
         return Places().find()
     except CgroupError:
         return None
+
+
+@contextmanager
+def bare_group(name: str) -> Iterator[Path]:
+    """Make a group of cgroup v2 without limits, where ours are made."""
+    place = private_place()
+    assert place is not None
+    made = place / f"nsmagic-{os.getpid()}-{name}"
+    made.mkdir()
+    try:
+        yield made
+    finally:
+        remove(made)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from tests.support.leaks import SPAWNER
+
 
 def on_this_machine(seconds: float) -> float:
     """What is `seconds` on a machine at rest: so much more as there is more to do than CPUs."""
@@ -38,3 +40,15 @@ def children(pid: int) -> list[int]:
     """Direct children, zombies too."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def spawners(kernel: int) -> list[int]:
+    """The spawner of a kernel, if it has one now."""
+    found = []
+    for tasks in Path(f"/proc/{kernel}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for pid in tasks.read_text().split():
+                with contextlib.suppress(OSError):
+                    if SPAWNER in Path(f"/proc/{pid}/cmdline").read_text():
+                        found.append(int(pid))
+    return found

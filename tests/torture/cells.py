@@ -13,8 +13,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from tests.support.process import children, descriptors, status
-from tests.torture.deaths import spawners
+from tests.support.process import children, descriptors, spawners, status
 from tests.torture.kills import BAD
 from tests.torture.places import Place
 from tests.torture.scenes import ALL

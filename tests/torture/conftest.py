@@ -15,6 +15,7 @@ from tests.support.sandboxes import sandboxes_work
 from tests.support.skips import NEEDS_ROOT
 from tests.torture.places import PLACES, Place
 from tests.torture.scale import SCALE
+from tests.torture.victim import Victim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,3 +49,10 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     leaks.own_directories.add(str(home))
     yield Place(name=request.param, home=home)
     shutil.rmtree(home)
+
+
+@pytest.fixture(scope="module")
+def victim(place: Place) -> Iterator[Victim]:
+    """A kernel there, for a file's tests."""
+    with Victim(place) as victim:
+        yield victim

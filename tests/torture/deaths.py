@@ -8,10 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.leaks import SPAWNER
+from tests.support.process import spawners
 
 if TYPE_CHECKING:
     import random
@@ -20,18 +19,6 @@ if TYPE_CHECKING:
     from tests.torture.places import Home
 
 _APART = 0.05  # s
-
-
-def spawners(kernel: int) -> list[int]:
-    """Its spawner, if it has one now."""
-    found = []
-    for tasks in Path(f"/proc/{kernel}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for pid in tasks.read_text().split():
-                with contextlib.suppress(OSError):
-                    if SPAWNER in Path(f"/proc/{pid}/cmdline").read_text():
-                        found.append(int(pid))
-    return found
 
 
 def _signal(pids: list[int], number: signal.Signals) -> None:

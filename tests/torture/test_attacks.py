@@ -14,18 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.torture.attacks import Attack
-    from tests.torture.places import Place
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(SCALE.seconds)]
 
 # What holds the cell's processes together: its cgroup or the keeper, or a PID namespace.
 HOLDS = {"tree": "--uts", "pid": "--pid --mount --mount-proc"}
-
-
-@pytest.fixture(scope="module")
-def victim(place: Place) -> Iterator[Victim]:
-    with Victim(place) as victim:
-        yield victim
 
 
 def cells(attack: Attack) -> Iterator[str]:

@@ -10,26 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.process import children, status
-from tests.torture.deaths import spawners
+from tests.support.process import children, spawners, status
 from tests.torture.scale import SCALE
 from tests.torture.victim import Victim, no_traceback_of_ours
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.torture.places import Place
+    pass
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(SCALE.seconds)]
 
 GROWTH = 50 * 1024  # kB
 LIMIT = 2**63 // 10**9  # s, beyond which Linux refuses an offset, time_namespaces(7)
-
-
-@pytest.fixture(scope="module")
-def victim(place: Place) -> Iterator[Victim]:
-    with Victim(place) as victim:
-        yield victim
 
 
 @pytest.mark.parametrize("body", ["python", "program"])

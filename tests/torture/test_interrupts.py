@@ -13,10 +13,7 @@ from tests.torture.scale import SCALE, SEED
 from tests.torture.victim import Victim, no_traceback_of_ours
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.cell_run import CellRun
-    from tests.torture.places import Place
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(SCALE.seconds)]
 
@@ -31,12 +28,6 @@ LASTING = {
     "a question": "%%unshare --uts --tty bash\nread",
     "a box, asleep": "%%unshare --name box --replace --pid bash\nsleep 1000",
 }
-
-
-@pytest.fixture(scope="module")
-def victim(place: Place) -> Iterator[Victim]:
-    with Victim(place) as victim:
-        yield victim
 
 
 def test_stops_at_random_moments(victim: Victim) -> None:

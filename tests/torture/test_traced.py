@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
-    from tests.torture.places import Place
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(SCALE.seconds)]
 
@@ -40,12 +39,6 @@ CELLS = {
     "a program in a PID namespace": "%%unshare --pid --mount-proc bash\necho $$; sleep 1000; true",
     "its child in a PID namespace": "%%unshare --pid --mount-proc bash\nsleep 1000 & echo $!; wait",
 }
-
-
-@pytest.fixture(scope="module")
-def victim(place: Place) -> Iterator[Victim]:
-    with Victim(place) as victim:
-        yield victim
 
 
 @contextlib.contextmanager

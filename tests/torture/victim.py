@@ -7,8 +7,7 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from tests.support.process import children, descriptors, status
-from tests.torture.deaths import spawners
+from tests.support.process import children, descriptors, spawners, status
 from tests.torture.places import LOAD
 from tests.torture.remains import command
 
